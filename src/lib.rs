@@ -1,0 +1,2 @@
+//! podssh: an SSH server for one place, inside a development container on Kubernetes.
+

@@ -1,0 +1,2 @@
+//! The `podssh` binary.
+fn main() {}
