@@ -1,2 +1,3 @@
 //! podssh: an SSH server for one place, inside a development container on Kubernetes.
 
+pub mod channel;
