@@ -6,10 +6,13 @@
 //! again only when [`Reader::consumed`] says so.
 //! With `server/`, this is the only place that names the SSH library.
 
+pub mod flow;
 mod inbox;
 mod memory;
+mod ssh;
 mod writer;
 
 pub use inbox::{Control, Credit, Inbox, Reader, Request, Size};
 pub use memory::{Output, Peer, pair};
+pub use ssh::{Channel, Table};
 pub use writer::{Closed, Writer};

@@ -1,3 +1,13 @@
 //! podssh: an SSH server for one place, inside a development container on Kubernetes.
 
 pub mod channel;
+pub mod cli;
+pub mod config;
+pub mod exit_code;
+pub mod logging;
+pub mod session;
+pub mod shutdown;
+pub mod user;
+pub mod workspace;
+pub mod sftp;
+pub mod forward;

@@ -1,9 +1,12 @@
 //! Bytes and endings towards the peer of one channel.
 
 use bytes::Bytes;
+use russh::server::{Handle, Msg};
+use russh::{ChannelWriteHalf, Sig};
 use tokio::sync::mpsc;
 
 use super::memory::Output;
+use super::ssh::Registration;
 
 /// The channel or its connection has ended; nothing can be sent any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +16,7 @@ pub struct Closed;
 /// Where a [`Writer`] sends.
 #[derive(Debug)]
 enum Sink {
+    Ssh { half: ChannelWriteHalf<Msg>, handle: Handle, _registration: Registration },
     Memory(mpsc::Sender<Output>),
 }
 
@@ -23,15 +27,22 @@ pub struct Writer {
 }
 
 impl Writer {
+    pub(super) fn ssh(
+        half: ChannelWriteHalf<Msg>,
+        handle: Handle,
+        registration: Registration,
+    ) -> Self {
+        Self { sink: Sink::Ssh { half, handle, _registration: registration } }
+    }
+
     pub(super) fn memory(sender: mpsc::Sender<Output>) -> Self {
-        Self {
-            sink: Sink::Memory(sender),
-        }
+        Self { sink: Sink::Memory(sender) }
     }
 
     /// CHANNEL_DATA: all of `data`, as the peer's window allows.
     pub async fn data(&self, data: impl Into<Bytes>) -> Result<(), Closed> {
         match &self.sink {
+            Sink::Ssh { half, .. } => half.data_bytes(data).await.map_err(|_| Closed),
             Sink::Memory(sender) => send(sender, Output::Data(data.into())).await,
         }
     }
@@ -39,6 +50,7 @@ impl Writer {
     /// CHANNEL_EXTENDED_DATA of type 1, standard error (RFC 4254 section 5.2).
     pub async fn stderr(&self, data: impl Into<Bytes>) -> Result<(), Closed> {
         match &self.sink {
+            Sink::Ssh { half, .. } => half.extended_data_bytes(1, data).await.map_err(|_| Closed),
             Sink::Memory(sender) => send(sender, Output::Stderr(data.into())).await,
         }
     }
@@ -46,6 +58,7 @@ impl Writer {
     /// CHANNEL_EOF: no more data from us.
     pub async fn eof(&self) -> Result<(), Closed> {
         match &self.sink {
+            Sink::Ssh { half, .. } => half.eof().await.map_err(|_| Closed),
             Sink::Memory(sender) => send(sender, Output::Eof).await,
         }
     }
@@ -53,31 +66,27 @@ impl Writer {
     /// `exit-status` (RFC 4254 section 6.10).
     pub async fn exit_status(&self, status: u32) -> Result<(), Closed> {
         match &self.sink {
+            Sink::Ssh { half, .. } => half.exit_status(status).await.map_err(|_| Closed),
             Sink::Memory(sender) => send(sender, Output::ExitStatus(status)).await,
         }
     }
 
     /// `exit-signal` (RFC 4254 section 6.10); `name` without `SIG`.
     pub async fn exit_signal(&self, name: &str, core: bool, message: &str) -> Result<(), Closed> {
+        let (name, message) = (name.to_owned(), message.to_owned());
         match &self.sink {
-            Sink::Memory(sender) => {
-                let (name, message) = (name.to_owned(), message.to_owned());
-                send(
-                    sender,
-                    Output::ExitSignal {
-                        name,
-                        core,
-                        message,
-                    },
-                )
+            Sink::Ssh { half, handle, .. } => handle
+                .exit_signal_request(half.id(), Sig::Custom(name), core, message, String::new())
                 .await
-            }
+                .map_err(|()| Closed),
+            Sink::Memory(sender) => send(sender, Output::ExitSignal { name, core, message }).await,
         }
     }
 
     /// CHANNEL_CLOSE: we are done with the channel.
     pub async fn close(&self) -> Result<(), Closed> {
         match &self.sink {
+            Sink::Ssh { half, .. } => half.close().await.map_err(|_| Closed),
             Sink::Memory(sender) => send(sender, Output::Close).await,
         }
     }

@@ -1,0 +1,96 @@
+//! Channels of a real connection, by number.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use russh::server::{Handle, Msg};
+use russh::{ChannelId, ChannelWriteHalf};
+
+use super::inbox::{Control, Inbox, Reader};
+use super::writer::Writer;
+
+/// The open channels of one connection. Cheap to clone.
+///
+/// A channel leaves when its [`Writer`] is dropped, which is the last thing its user does.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    inboxes: Arc<Mutex<HashMap<ChannelId, Arc<Inbox>>>>,
+}
+
+/// Takes a channel out of its table when dropped.
+#[derive(Debug)]
+pub(super) struct Registration {
+    table: Table,
+    id: ChannelId,
+}
+
+/// A channel's three ends, as its user holds them.
+#[derive(Debug)]
+pub struct Channel {
+    /// Bytes from the peer.
+    pub reader: Reader,
+    /// Requests from the peer.
+    pub control: Control,
+    /// Bytes and endings to the peer.
+    pub writer: Writer,
+}
+
+impl Table {
+    /// Enter a channel with a receive window of `window` bytes.
+    ///
+    /// An inbox made beforehand by [`Table::inbox`] is taken over, with what it holds.
+    pub fn open(&self, half: ChannelWriteHalf<Msg>, handle: &Handle, window: u32) -> Channel {
+        let id = half.id();
+        let inbox = self.inbox(id, handle, window);
+        let (reader, control) = inbox.split();
+        let registration = Registration { table: self.clone(), id };
+        let writer = Writer::ssh(half, handle.clone(), registration);
+        Channel { reader, control, writer }
+    }
+
+    /// The inbox of `id`, made if it is not there: bytes may arrive before their reader does.
+    pub fn inbox(&self, id: ChannelId, handle: &Handle, window: u32) -> Arc<Inbox> {
+        let mut inboxes = self.lock();
+        let inbox = inboxes.entry(id).or_insert_with(|| {
+            let handle = handle.clone();
+            let credit = move |bytes| {
+                // A connection that has ended needs no credit.
+                let _ = handle.credit(id, bytes);
+            };
+            Inbox::new(window, Box::new(credit))
+        });
+        Arc::clone(inbox)
+    }
+
+    /// The inbox of `id`, if it is open.
+    pub fn get(&self, id: ChannelId) -> Option<Arc<Inbox>> {
+        self.lock().get(&id).map(Arc::clone)
+    }
+
+    /// How many channels are open.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether no channel is open.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// The connection has ended: so has every channel.
+    pub fn close_all(&self) {
+        for (_, inbox) in self.lock().drain() {
+            inbox.close();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ChannelId, Arc<Inbox>>> {
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.table.lock().remove(&self.id);
+    }
+}

@@ -1,0 +1,77 @@
+//! Agent forwarding: a socket of the connection's own, and one path that stays the same.
+//!
+//! An editor's server keeps the environment of the first connection that started it, so each
+//! session is given the stable path: a link to the socket of the connection that asked last.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::remote::{Listener, listen_unix};
+use crate::user::RUNTIME_DIR;
+
+/// A forwarded agent: listens while it lives.
+#[derive(Debug)]
+pub struct Agent {
+    /// Where programs of the workspace connect.
+    pub listener: Listener,
+    link: PathBuf,
+    target: PathBuf,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Another connection may have taken the link over since.
+        if std::fs::read_link(&self.link).is_ok_and(|target| target == self.target) {
+            let _ = std::fs::remove_file(&self.link);
+        }
+    }
+}
+
+/// The stable path: `SSH_AUTH_SOCK` of every session of `uid` that forwards an agent.
+pub fn agent_socket(uid: u32) -> PathBuf {
+    directory(uid).join("agent.sock")
+}
+
+/// Below the runtime directory where there is one, else in `/tmp`; never in the home, which may be
+/// on a file system without sockets.
+fn directory(uid: u32) -> PathBuf {
+    let runtime = Path::new(RUNTIME_DIR);
+    let writable = nix::unistd::access(runtime, nix::unistd::AccessFlags::W_OK).is_ok();
+    if writable { runtime.to_owned() } else { PathBuf::from(format!("/tmp/podssh-{uid}")) }
+}
+
+impl Agent {
+    /// Bind a socket for one connection and point the stable path at it.
+    pub fn bind(uid: u32) -> io::Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let directory = directory(uid);
+        private(&directory, uid)?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let target = directory.join(format!("agent.{}.{number}", std::process::id()));
+        let listener = listen_unix(&target)?;
+        let link = agent_socket(uid);
+        let fresh = directory.join(format!("agent.sock.{}.{number}", std::process::id()));
+        symlink(&target, &fresh)?;
+        std::fs::rename(&fresh, &link)?;
+        Ok(Self { listener, link, target })
+    }
+}
+
+/// A directory of our own that nobody else may enter; one made by somebody else is refused.
+fn private(directory: &Path, uid: u32) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    match std::fs::DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        other => return other,
+    }
+    let metadata = std::fs::symlink_metadata(directory)?;
+    let ours = metadata.is_dir() && metadata.uid() == uid;
+    if ours || directory == Path::new(RUNTIME_DIR) {
+        Ok(())
+    } else {
+        let path = directory.display();
+        Err(io::Error::other(format!("{path} is not a directory of the workspace user")))
+    }
+}

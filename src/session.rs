@@ -1,0 +1,70 @@
+//! A session (RFC 4254 section 6): setup, start, run, exit.
+//!
+//! [`Setup`] records what the peer asks before its program, inside the connection's own loop.
+//! [`Setup::start`] consumes it, so a second program on a channel finds none; from then on one task
+//! owns the channel and always listens to it, whatever the process does.
+
+mod command;
+mod environment;
+mod exit;
+mod modes;
+mod pipes;
+mod pty;
+mod request;
+mod run;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::EnvironmentRules;
+use crate::shutdown::Tasks;
+use crate::user::User;
+use crate::workspace::reaper::Reaper;
+
+pub use modes::Modes;
+pub use request::{Program, PtyRequest, Setup};
+
+/// What every session of the daemon shares.
+#[derive(Debug)]
+pub struct Workspace {
+    /// Whom sessions run as and for.
+    pub user: User,
+    /// The daemon's own environment, as it was at start-up.
+    pub inherited: Vec<(OsString, OsString)>,
+    /// What of it, and of the client's, a session gets.
+    pub rules: EnvironmentRules,
+    /// Shown at login shells on a terminal.
+    pub motd: PathBuf,
+    /// Starts processes.
+    pub reaper: Reaper,
+    /// Starts tasks.
+    pub tasks: Tasks,
+}
+
+/// What the sessions of one connection share.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The daemon's part.
+    pub workspace: Arc<Workspace>,
+    /// Number of the connection in the log.
+    pub number: u64,
+    /// The client's end, as far as it is known.
+    pub client: SocketAddr,
+    /// Our end.
+    pub server: SocketAddr,
+    /// What the key that logged in allows.
+    pub permissions: Arc<Permissions>,
+}
+
+/// What the key that logged in allows a session (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
+#[derive(Clone, Debug)]
+pub struct Permissions {
+    /// `command=`: runs in place of whatever is asked for.
+    pub command: Option<OsString>,
+    /// `environment=`
+    pub environment: Vec<(String, String)>,
+    /// Whether a terminal may be had.
+    pub pty: bool,
+}

@@ -1,0 +1,162 @@
+//! A program on three pipes: `exec` and `shell` without a terminal.
+//!
+//! Binary clean, standard error apart, end of file both ways.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Stdio};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use tokio::net::unix::pipe;
+use tokio_util::sync::CancellationToken;
+
+use super::command::{ControllingTerminal, Launch};
+use super::run::{Linger, Signal, drive};
+use super::Workspace;
+use super::exit::Exit;
+use crate::channel::flow::{self, Gather, Read};
+use crate::channel::{Channel, Reader, Writer};
+use crate::workspace::reaper::{Reaper, Started};
+
+/// What a pipe is made to hold once it has been seen full: fewer and larger reads in bulk.
+const BULK_PIPE: i32 = 1 << 20;
+
+/// Our ends of a process's standard streams.
+struct Streams {
+    stdin: pipe::Sender,
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+}
+
+/// Which of the peer's streams a pipe feeds.
+#[derive(Clone, Copy)]
+enum Stream {
+    Output,
+    Error,
+}
+
+/// Run `launch` on `channel` to its end.
+pub(super) async fn run(
+    launch: &Launch,
+    environment: Vec<(OsString, OsString)>,
+    channel: &mut Channel,
+    workspace: &Workspace,
+) -> Exit {
+    let (process, streams) = match spawn(launch, environment, &workspace.reaper) {
+        Ok(spawned) => spawned,
+        Err(error) => {
+            return Exit::Failed(format!("cannot start {}: {error}", launch.shell.display()), 254);
+        }
+    };
+    let Channel { reader, control, writer } = channel;
+    let exited = CancellationToken::new();
+    let input = feed(reader, streams.stdin);
+    let output = async {
+        let stdout = pump(streams.stdout, &exited, writer, Stream::Output);
+        let stderr = pump(streams.stderr, &exited, writer, Stream::Error);
+        let (stdout, stderr) = tokio::join!(stdout, stderr);
+        for rest in [stdout, stderr].into_iter().flatten() {
+            workspace.tasks.spawn("discard", discard(rest));
+        }
+    };
+    let pid = process.pid;
+    drive(control, process, &exited, &workspace.tasks, input, output, |signal| {
+        // Without a terminal nothing hangs up: a process that outlives its connection finds its
+        // pipes closed, as with sshd.
+        if signal != Signal::PeerGone {
+            signal.send_to_group(pid);
+        }
+    })
+    .await
+}
+
+fn spawn(
+    launch: &Launch,
+    environment: Vec<(OsString, OsString)>,
+    reaper: &Reaper,
+) -> io::Result<(Started, Streams)> {
+    let mut child: Option<Child> = None;
+    let process = reaper.start(|| {
+        let mut command = launch.command(environment, ControllingTerminal::None);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let spawned = command.spawn()?;
+        let pid = spawned.id();
+        child = Some(spawned);
+        io::Result::Ok(pid)
+    })?;
+    let missing = || io::Error::other("a standard stream is missing");
+    let mut child = child.ok_or_else(missing)?;
+    let stdin = OwnedFd::from(child.stdin.take().ok_or_else(missing)?);
+    let stdout = OwnedFd::from(child.stdout.take().ok_or_else(missing)?);
+    let stderr = OwnedFd::from(child.stderr.take().ok_or_else(missing)?);
+    let streams = Streams {
+        stdin: pipe::Sender::from_owned_fd(stdin)?,
+        stdout: pipe::Receiver::from_owned_fd(stdout)?,
+        stderr: pipe::Receiver::from_owned_fd(stderr)?,
+    };
+    Ok((process, streams))
+}
+
+/// Peer to process. A process that stops reading stops the peer, by its window; one that closed its
+/// input has the rest swallowed, as sshd does.
+async fn feed(reader: &mut Reader, stdin: pipe::Sender) {
+    let poured = flow::pour(reader, &stdin).await;
+    drop(stdin);
+    if poured.is_err() {
+        flow::swallow(reader).await;
+    }
+}
+
+/// Process to peer, to end of file, or until a process that has exited has said nothing for a while
+/// although a child of its own still holds the pipe: then the pipe is given back.
+async fn pump(
+    source: pipe::Receiver,
+    exited: &CancellationToken,
+    writer: &Writer,
+    stream: Stream,
+) -> Option<pipe::Receiver> {
+    let mut linger = Linger::new(exited);
+    let mut gather = Gather::default();
+    let mut grown = false;
+    loop {
+        match gather.read(&source) {
+            Read::Data(data) => {
+                if data.len() >= flow::READ && !grown {
+                    // Beyond the user's share of pipe memory it stays small, which works too.
+                    let _ = fcntl(&source, FcntlArg::F_SETPIPE_SZ(BULK_PIPE));
+                    grown = true;
+                }
+                let sent = match stream {
+                    Stream::Output => writer.data(data).await,
+                    Stream::Error => writer.stderr(data).await,
+                };
+                sent.ok()?;
+            }
+            Read::Nothing => {
+                if linger.wait(source.readable()).await.is_none() {
+                    return Some(source);
+                }
+            }
+            Read::End => return None,
+        }
+    }
+}
+
+/// Keep reading what a background process writes after its session ended: closing the pipe would
+/// kill it. Slowly, so that one that never stops costs little.
+async fn discard(source: pipe::Receiver) {
+    let mut scratch = vec![0; 4096];
+    loop {
+        match source.try_read(&mut scratch) {
+            Ok(0) => return,
+            Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if source.readable().await.is_err() {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}

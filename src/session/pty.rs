@@ -1,0 +1,204 @@
+//! A program on a pseudo-terminal. The only file that names portable-pty.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use anyhow::Context;
+use bytes::Bytes;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::unistd::Pid;
+use portable_pty::{MasterPty, PtySize, native_pty_system};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio_util::sync::CancellationToken;
+
+use super::Workspace;
+use super::command::{ControllingTerminal, Launch};
+use super::environment::{self, Facts};
+use super::exit::Exit;
+use super::request::PtyRequest;
+use super::run::{Linger, Signal, drive};
+use crate::channel::{Channel, Reader, Size};
+use crate::workspace::reaper::{Reaper, Started};
+
+/// One read: a terminal hands out a few KiB at a time.
+const READ: usize = 16 * 1024;
+/// Output is sent on once this much has been gathered, or when there is no more for now.
+const SEND: usize = 32 * 1024;
+
+/// The master's end of a pseudo-terminal.
+struct Terminal {
+    pty: Box<dyn MasterPty + Send>,
+    fd: AsyncFd<OwnedFd>,
+}
+
+/// Run `launch` on a terminal of its own, on `channel`, to its end.
+pub(super) async fn run(
+    launch: &Launch,
+    facts: &Facts<'_>,
+    request: &PtyRequest,
+    greeting: Bytes,
+    channel: &mut Channel,
+    workspace: &Workspace,
+) -> Exit {
+    let (process, terminal) = match spawn(launch, facts, request, &workspace.reaper) {
+        Ok(spawned) => spawned,
+        Err(error) => {
+            return Exit::Failed(format!("cannot start {} on a terminal: {error:#}", launch.shell.display()), 254);
+        }
+    };
+    let Channel { reader, control, writer } = channel;
+    let exited = CancellationToken::new();
+    let (pid, Terminal { pty, fd }) = (process.pid, terminal);
+    let fd = &fd;
+    let input = feed(reader, fd);
+    let output = async {
+        if !greeting.is_empty() && writer.data(greeting).await.is_err() {
+            return;
+        }
+        let mut linger = Linger::new(&exited);
+        while let Some(data) = read(fd, &mut linger).await {
+            if writer.data(data).await.is_err() {
+                return;
+            }
+        }
+    };
+    let notice = async {
+        workspace.tasks.draining().await;
+        let reason = workspace.tasks.reason();
+        let _ = writer.data(format!("\r\npodssh: this workspace is stopping: {reason}\r\n")).await;
+        std::future::pending::<()>().await;
+    };
+    let tell = move |signal| tell(&*pty, fd, pid, signal);
+    let driven = drive(control, process, &exited, &workspace.tasks, input, output, tell);
+    tokio::select! {
+        exit = driven => exit,
+        () = notice => Exit::Abandoned,
+    }
+}
+
+/// Open the terminal, then start the process on it. Both under the reaper's lock: the library opens
+/// the terminal and marks it close-on-exec in two steps, and no other start may come between.
+fn spawn(
+    launch: &Launch,
+    facts: &Facts<'_>,
+    request: &PtyRequest,
+    reaper: &Reaper,
+) -> anyhow::Result<(Started, Terminal)> {
+    let mut master = None;
+    let process = reaper.start(|| {
+        let pair = native_pty_system().openpty(pty_size(request.size))?;
+        let fd = duplicate(&*pair.master)?;
+        // A mode this terminal refuses is no reason to refuse the terminal.
+        let _ = request.modes.apply(&fd);
+        let name = pair.master.tty_name().context("the terminal has no name")?;
+        let tty = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&name)?;
+        let environment = environment::build(&Facts { tty: Some(&name), ..*facts });
+        let mut command = launch.command(environment, ControllingTerminal::StandardInput);
+        command.stdin(tty.try_clone()?).stdout(tty.try_clone()?).stderr(tty);
+        let pid = command.spawn()?.id();
+        master = Some((pair.master, fd));
+        anyhow::Ok(pid)
+    })?;
+    let (pty, fd) = master.context("no terminal")?;
+    Ok((process, Terminal { pty, fd }))
+}
+
+/// A descriptor of our own for the master, without blocking: the library's has only blocking calls.
+#[expect(unsafe_code, reason = "the library lends the master's descriptor as a bare number only")]
+fn duplicate(master: &(dyn MasterPty + Send)) -> anyhow::Result<AsyncFd<OwnedFd>> {
+    let raw = master.as_raw_fd().context("no descriptor")?;
+    // SAFETY: `master` is borrowed for the whole of this function and owns `raw`.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(raw) };
+    let own = borrowed.try_clone_to_owned()?;
+    let flags = OFlag::from_bits_retain(fcntl(&own, FcntlArg::F_GETFL)?);
+    fcntl(&own, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    // SAFETY: an `OwnedFd` always returns the same descriptor, which stays open while it lives.
+    Ok(unsafe { AsyncFd::register(own)? })
+}
+
+/// Sizes beyond what a terminal can have, as 0 and 4294967295, become what it can.
+fn pty_size(size: Size) -> PtySize {
+    let fit = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+    PtySize {
+        rows: fit(size.rows),
+        cols: fit(size.columns),
+        pixel_width: fit(size.width),
+        pixel_height: fit(size.height),
+    }
+}
+
+/// Pass on what the peer asks of the terminal or its program.
+fn tell(pty: &(dyn MasterPty + Send), fd: &AsyncFd<OwnedFd>, leader: Pid, signal: Signal) {
+    match signal {
+        Signal::Resize(size) => {
+            // The kernel tells the foreground group (SIGWINCH).
+            if let Err(error) = pty.resize(pty_size(size)) {
+                tracing::debug!(%error, "window-change");
+            }
+        }
+        Signal::Break => {
+            let _ = nix::sys::termios::tcsendbreak(fd, 0);
+        }
+        // A terminal that goes away hangs up what is in its foreground, whoever leads it.
+        Signal::HangUp | Signal::PeerGone => {
+            if let Some(foreground) = pty.process_group_leader() {
+                signal.send_to_group(Pid::from_raw(foreground));
+            }
+            signal.send_to_group(leader);
+        }
+        Signal::Number(_) => signal.send_to_group(leader),
+    }
+}
+
+/// What the program wrote; `None` when everything that had the terminal open has closed it, or when
+/// its leader has exited and the rest is silent.
+async fn read(fd: &AsyncFd<OwnedFd>, linger: &mut Linger<'_>) -> Option<Bytes> {
+    let mut data = Vec::new();
+    let read = fd.async_io(Interest::READABLE, |fd| gather(fd, &mut data));
+    linger.wait(read).await?.ok()?;
+    (!data.is_empty()).then(|| compact(data))
+}
+
+/// Read what is there. Nothing and no error: the end.
+fn gather(fd: &OwnedFd, data: &mut Vec<u8>) -> io::Result<()> {
+    while data.len() < SEND {
+        data.reserve(READ);
+        match rustix::io::read(fd, rustix::buffer::spare_capacity(data)) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) if data.is_empty() => {
+                // An idle terminal keeps no buffer.
+                *data = Vec::new();
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            // EIO: the last descriptor of the other side is closed, and all was read.
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// A keystroke's echo must not hold a whole read buffer until it is sent.
+fn compact(data: Vec<u8>) -> Bytes {
+    if data.len() < data.capacity() / 4 { Bytes::copy_from_slice(&data) } else { Bytes::from(data) }
+}
+
+/// Peer to terminal. End of file closes nothing: a terminal has no half-close, as with sshd.
+async fn feed(reader: &mut Reader, fd: &AsyncFd<OwnedFd>) {
+    while let Some(piece) = reader.chunk().await {
+        let mut rest = piece.as_ref();
+        while !rest.is_empty() {
+            let write = fd.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, rest)?));
+            match write.await {
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                // Nobody has the terminal open any more; what is typed is lost, as it would be.
+                Err(_) => break,
+            }
+        }
+        reader.consumed(piece.len());
+    }
+}

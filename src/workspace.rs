@@ -1,0 +1,3 @@
+//! Life as a container's first process.
+
+pub mod reaper;
