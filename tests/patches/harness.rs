@@ -29,6 +29,7 @@ pub(crate) const GLOBAL_REQUEST: u8 = 80;
 pub(crate) const REQUEST_FAILURE: u8 = 82;
 pub(crate) const CHANNEL_OPEN: u8 = 90;
 pub(crate) const CHANNEL_OPEN_CONFIRMATION: u8 = 91;
+pub(crate) const CHANNEL_OPEN_FAILURE: u8 = 92;
 pub(crate) const CHANNEL_WINDOW_ADJUST: u8 = 93;
 pub(crate) const CHANNEL_DATA: u8 = 94;
 pub(crate) const CHANNEL_CLOSE: u8 = 97;

@@ -9,4 +9,7 @@
 
 mod harness;
 
+mod closing;
 mod flow_control;
+mod keepalive;
+mod rekey;
