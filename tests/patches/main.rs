@@ -13,3 +13,4 @@ mod closing;
 mod flow_control;
 mod keepalive;
 mod rekey;
+mod security_key;
