@@ -35,6 +35,7 @@ pub(crate) const CHANNEL_DATA: u8 = 94;
 pub(crate) const CHANNEL_CLOSE: u8 = 97;
 pub(crate) const CHANNEL_REQUEST: u8 = 98;
 pub(crate) const CHANNEL_SUCCESS: u8 = 99;
+pub(crate) const CHANNEL_FAILURE: u8 = 100;
 
 /// Far more than any step takes; under a paused clock it passes as soon as nothing can happen any more.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -14,3 +14,4 @@ mod flow_control;
 mod keepalive;
 mod rekey;
 mod security_key;
+mod strings;
