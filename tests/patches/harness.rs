@@ -29,11 +29,13 @@ pub(crate) const GLOBAL_REQUEST: u8 = 80;
 pub(crate) const REQUEST_FAILURE: u8 = 82;
 pub(crate) const CHANNEL_OPEN: u8 = 90;
 pub(crate) const CHANNEL_OPEN_CONFIRMATION: u8 = 91;
+pub(crate) const CHANNEL_OPEN_FAILURE: u8 = 92;
 pub(crate) const CHANNEL_WINDOW_ADJUST: u8 = 93;
 pub(crate) const CHANNEL_DATA: u8 = 94;
 pub(crate) const CHANNEL_CLOSE: u8 = 97;
 pub(crate) const CHANNEL_REQUEST: u8 = 98;
 pub(crate) const CHANNEL_SUCCESS: u8 = 99;
+pub(crate) const CHANNEL_FAILURE: u8 = 100;
 
 /// Far more than any step takes; under a paused clock it passes as soon as nothing can happen any more.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -9,4 +9,9 @@
 
 mod harness;
 
+mod closing;
 mod flow_control;
+mod keepalive;
+mod rekey;
+mod security_key;
+mod strings;
