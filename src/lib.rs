@@ -1,3 +1,4 @@
 //! podssh: an SSH server for one place, inside a development container on Kubernetes.
 
 pub mod channel;
+pub mod keys;
