@@ -1,11 +1,16 @@
 //! podssh: an SSH server for one place, inside a development container on Kubernetes.
 
+pub mod admin;
 pub mod channel;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod exit_code;
 pub mod forward;
+pub mod keys;
 pub mod logging;
+pub mod metrics;
+pub mod server;
 pub mod session;
 pub mod sftp;
 pub mod shutdown;
