@@ -98,7 +98,11 @@ impl Config {
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
-        let path = |name| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let path = |name| {
+            environment(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         let wanted = Wanted {
             name: args.user,
             home: args.home,
@@ -106,13 +110,22 @@ impl Config {
             env_home: path("HOME"),
             env_shell: path("SHELL"),
         };
-        let user = collect(&mut errors, User::resolve(wanted).map_err(|error| error.to_string()));
+        let user = collect(
+            &mut errors,
+            User::resolve(wanted).map_err(|error| error.to_string()),
+        );
         let listen = collect_all(&mut errors, &args.listen, |text| address("--listen", text));
         let admin_listen = match args.admin_listen.as_str() {
             "none" | "" => Some(None),
             text => collect(&mut errors, address("--admin-listen", text)).map(Some),
         };
-        let limits = parse_limits(&mut errors, &args.keepalive, &args.login_grace, &args.max_startups, &args.max_auth_tries);
+        let limits = parse_limits(
+            &mut errors,
+            &args.keepalive,
+            &args.login_grace,
+            &args.max_startups,
+            &args.max_auth_tries,
+        );
         let grace = collect(&mut errors, duration("--grace", &args.grace));
         let forwarding = Forwarding::parse(&args.forward, &args.permit_open, &args.permit_listen);
         let forwarding = forwarding.map_err(|more| errors.extend(more)).ok();
@@ -131,8 +144,14 @@ impl Config {
                         authorized_keys: named(args.authorized_keys),
                         home: args.home_authorized_keys,
                         user_ca: named(args.user_ca),
-                        principals: args.principal.into_iter().filter(|name| !name.is_empty()).collect(),
-                        revoked: args.revoked_keys.filter(|path| !path.as_os_str().is_empty()),
+                        principals: args
+                            .principal
+                            .into_iter()
+                            .filter(|name| !name.is_empty())
+                            .collect(),
+                        revoked: args
+                            .revoked_keys
+                            .filter(|path| !path.as_os_str().is_empty()),
                     },
                     host_keys: args.host_keys.filter(|path| !path.as_os_str().is_empty()),
                     limits,
@@ -202,12 +221,17 @@ fn count(flag: &str, text: &str) -> Result<usize, String> {
 
 fn address(flag: &str, text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        format!("{flag} {text:?} is not an address with a port, such as [::]:2222 or 127.0.0.1:2222")
+        format!(
+            "{flag} {text:?} is not an address with a port, such as [::]:2222 or 127.0.0.1:2222"
+        )
     })
 }
 
 fn named(paths: Vec<PathBuf>) -> Vec<PathBuf> {
-    paths.into_iter().filter(|path| !path.as_os_str().is_empty()).collect()
+    paths
+        .into_iter()
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect()
 }
 
 fn collect<T>(errors: &mut Vec<String>, result: Result<T, String>) -> Option<T> {
@@ -220,7 +244,9 @@ fn collect_all<T>(
     parse: impl Fn(&str) -> Result<T, String>,
 ) -> Vec<T> {
     let given = texts.iter().filter(|text| !text.is_empty());
-    given.filter_map(|text| collect(errors, parse(text))).collect()
+    given
+        .filter_map(|text| collect(errors, parse(text)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -231,7 +257,9 @@ mod tests {
     use crate::cli::{Cli, Command};
 
     fn parse(flags: &[&str]) -> Result<Config, ConfigErrors> {
-        let words = ["podssh", "serve", "--home", "/tmp", "--user", "jovyan"].iter().chain(flags);
+        let words = ["podssh", "serve", "--home", "/tmp", "--user", "jovyan"]
+            .iter()
+            .chain(flags);
         let Command::Serve(args) = Cli::try_parse_from(words).unwrap().command else {
             panic!("not serve")
         };
@@ -248,11 +276,28 @@ mod tests {
     #[test]
     fn every_error_is_reported_at_once_and_names_its_flag() {
         let error = parse(&[
-            "--listen", "nowhere", "--keepalive", "often", "--grace", "0s", "--max-startups", "-1",
-            "--forward", "some", "--permit-open", "host",
+            "--listen",
+            "nowhere",
+            "--keepalive",
+            "often",
+            "--grace",
+            "0s",
+            "--max-startups",
+            "-1",
+            "--forward",
+            "some",
+            "--permit-open",
+            "host",
         ]);
         let text = error.unwrap_err().to_string();
-        for flag in ["--listen", "--keepalive", "--grace", "--max-startups", "--forward", "--permit-open"] {
+        for flag in [
+            "--listen",
+            "--keepalive",
+            "--grace",
+            "--max-startups",
+            "--forward",
+            "--permit-open",
+        ] {
             assert!(text.contains(flag), "{flag} is not in:\n{text}");
         }
     }
@@ -271,6 +316,9 @@ mod tests {
 
     #[test]
     fn the_admin_listener_can_be_turned_off() {
-        assert_eq!(parse(&["--admin-listen", "none"]).unwrap().admin_listen, None);
+        assert_eq!(
+            parse(&["--admin-listen", "none"]).unwrap().admin_listen,
+            None
+        );
     }
 }

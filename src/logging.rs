@@ -18,12 +18,24 @@ pub enum Format {
 ///
 /// The SSH library's own lines are about the peer, not about us: warnings and up only.
 pub fn start(format: Option<Format>, level: Level) {
-    let default = if std::io::stderr().is_terminal() { Format::Text } else { Format::Json };
+    let default = if std::io::stderr().is_terminal() {
+        Format::Text
+    } else {
+        Format::Json
+    };
     let filter = EnvFilter::new(format!("{level},russh=warn,notify=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // A second call (a test in the same process) keeps the first logger.
     let _ = match format.unwrap_or(default) {
         Format::Text => builder.with_target(false).try_init(),
-        Format::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+        Format::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .try_init(),
     };
 }

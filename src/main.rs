@@ -1,2 +1,18 @@
-//! The `podssh` binary.
-fn main() {}
+//! The `podssh` binary: parse, run, exit code.
+
+use std::process::ExitCode;
+
+use podssh::cli::{Cli, Command};
+use podssh::commands;
+
+fn main() -> ExitCode {
+    let code = match Cli::parse_args() {
+        Err(code) => code,
+        Ok(cli) => match cli.command {
+            Command::Serve(args) => commands::serve::run(*args),
+            Command::Connect(args) => commands::connect::run(&args),
+            Command::HostKeys(args) => commands::host_keys::run(args),
+        },
+    };
+    ExitCode::from(code)
+}

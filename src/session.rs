@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::EnvironmentRules;
+use crate::keys::Options;
 use crate::shutdown::Tasks;
 use crate::user::User;
 use crate::workspace::reaper::Reaper;
@@ -55,16 +56,5 @@ pub struct Connection {
     /// Our end.
     pub server: SocketAddr,
     /// What the key that logged in allows.
-    pub permissions: Arc<Permissions>,
-}
-
-/// What the key that logged in allows a session (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
-#[derive(Clone, Debug)]
-pub struct Permissions {
-    /// `command=`: runs in place of whatever is asked for.
-    pub command: Option<OsString>,
-    /// `environment=`
-    pub environment: Vec<(String, String)>,
-    /// Whether a terminal may be had.
-    pub pty: bool,
+    pub options: Arc<Options>,
 }

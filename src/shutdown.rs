@@ -34,11 +34,16 @@ impl Tasks {
     }
 
     /// Run `future` on the runtime behind `handle`.
-    pub fn spawn_on<F>(&self, name: &'static str, handle: &Handle, future: F) -> JoinHandle<F::Output>
+    pub fn spawn_on<F>(
+        &self,
+        name: &'static str,
+        handle: &Handle,
+        future: F,
+    ) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        let span = tracing::debug_span!("task", name);
+        let span = tracing::trace_span!(parent: None, "task", name);
         self.tracker.spawn_on(future.instrument(span), handle)
     }
 

@@ -54,15 +54,10 @@ pub enum UserError {
     #[error("refusing to serve as root: name an unprivileged user with --user")]
     Root,
     /// `--user` names somebody else, and only root can become somebody else.
-    #[error("cannot serve user {wanted:?}: running as uid {uid}, which is {actual:?}; start as root or drop --user")]
-    NotRoot {
-        /// `--user`
-        wanted: String,
-        /// our uid
-        uid: Uid,
-        /// its name
-        actual: String,
-    },
+    #[error(
+        "cannot serve user {0:?} as uid {1}: passwd gives that name another uid; start as root, as that user, or drop --user"
+    )]
+    NotRoot(String, Uid),
     /// The home is nowhere to be learnt.
     #[error("no home directory known for user {0:?}: give --home or set HOME")]
     NoHome(String),
@@ -79,7 +74,11 @@ impl User {
     /// Who to serve, given who we are. Changes nothing.
     pub fn resolve(wanted: Wanted) -> Result<Self, UserError> {
         let uid = unistd::geteuid();
-        if uid.is_root() { Self::from_passwd(wanted) } else { Self::current(uid, wanted) }
+        if uid.is_root() {
+            Self::from_passwd(wanted)
+        } else {
+            Self::current(uid, wanted)
+        }
     }
 
     fn from_passwd(wanted: Wanted) -> Result<Self, UserError> {
@@ -99,15 +98,19 @@ impl User {
         })
     }
 
-    /// Works without a passwd entry, as when a cluster assigns an arbitrary uid.
+    /// Works without a passwd entry, as when a cluster assigns an arbitrary uid, and under a name
+    /// that passwd does not know.
     fn current(uid: Uid, wanted: Wanted) -> Result<Self, UserError> {
-        let entry = unistd::User::from_uid(uid)
-            .map_err(|errno| UserError::System("reading passwd", errno))?;
-        if let (Some(name), Some(entry)) = (&wanted.name, &entry)
-            && *name != entry.name
+        let failed = |errno| UserError::System("reading passwd", errno);
+        let mut entry = unistd::User::from_uid(uid).map_err(failed)?;
+        if let Some(name) = &wanted.name
+            && entry.as_ref().is_none_or(|entry| entry.name != *name)
         {
-            let (wanted, actual) = (name.clone(), entry.name.clone());
-            return Err(UserError::NotRoot { wanted, uid, actual });
+            let other = unistd::User::from_name(name).map_err(failed)?;
+            if other.is_some_and(|other| other.uid != uid) {
+                return Err(UserError::NotRoot(name.clone(), uid));
+            }
+            entry = None;
         }
         let known = entry.as_ref().map(|entry| entry.name.clone());
         let name = wanted.name.or(known).unwrap_or_else(|| "jovyan".to_owned());
@@ -149,7 +152,8 @@ impl User {
 
     /// Groups first, then gid, then uid; the kernel clears every capability set with the last.
     fn drop_root(&self) -> Result<(), UserError> {
-        let name = CString::new(self.name.as_str()).map_err(|_| UserError::Unknown(self.name.clone()))?;
+        let name =
+            CString::new(self.name.as_str()).map_err(|_| UserError::Unknown(self.name.clone()))?;
         unistd::initgroups(&name, self.gid).map_err(|e| UserError::System("initgroups", e))?;
         unistd::setresgid(self.gid, self.gid, self.gid)
             .map_err(|e| UserError::System("setresgid", e))?;
@@ -173,7 +177,11 @@ fn choose_shell(
     let mut given = given.filter(|path| !path.as_os_str().is_empty());
     given.next().unwrap_or_else(|| {
         let bash = Path::new("/bin/bash");
-        if bash.exists() { bash.to_owned() } else { "/bin/sh".into() }
+        if bash.exists() {
+            bash.to_owned()
+        } else {
+            "/bin/sh".into()
+        }
     })
 }
 
@@ -184,7 +192,10 @@ mod tests {
     #[test]
     fn the_shell_is_the_flag_then_passwd_then_the_environment() {
         let path = |name: &str| Some(PathBuf::from(name));
-        assert_eq!(choose_shell(path("/a"), path("/b"), path("/c")), Path::new("/a"));
+        assert_eq!(
+            choose_shell(path("/a"), path("/b"), path("/c")),
+            Path::new("/a")
+        );
         assert_eq!(choose_shell(None, path("/b"), path("/c")), Path::new("/b"));
         assert_eq!(choose_shell(None, path(""), path("/c")), Path::new("/c"));
         assert!(choose_shell(None, None, None).starts_with("/bin"));
@@ -192,9 +203,15 @@ mod tests {
 
     #[test]
     fn a_uid_without_a_passwd_entry_is_served_with_what_the_environment_says() {
-        let wanted = Wanted { env_home: Some("/data".into()), ..Wanted::default() };
+        let wanted = Wanted {
+            env_home: Some("/data".into()),
+            ..Wanted::default()
+        };
         let user = User::current(Uid::from_raw(123_456), wanted).unwrap();
-        assert_eq!((user.name.as_str(), user.home.as_path()), ("jovyan", Path::new("/data")));
+        assert_eq!(
+            (user.name.as_str(), user.home.as_path()),
+            ("jovyan", Path::new("/data"))
+        );
     }
 
     #[test]

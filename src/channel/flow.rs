@@ -104,7 +104,11 @@ impl Gather {
     /// A few bytes are copied out, lest they hold the whole buffer until they are sent.
     fn take(&mut self) -> Bytes {
         let data = self.buffer.split();
-        if data.len() < READ / 16 { Bytes::copy_from_slice(&data) } else { data.freeze() }
+        if data.len() < READ / 16 {
+            Bytes::copy_from_slice(&data)
+        } else {
+            data.freeze()
+        }
     }
 }
 
@@ -176,7 +180,9 @@ mod tests {
 
     #[test]
     fn partial_writes_advance_within_and_across_pieces() {
-        let mut pieces: Vec<_> = [b"abc".as_slice(), b"de", b"f"].map(Bytes::from_static).into();
+        let mut pieces: Vec<_> = [b"abc".as_slice(), b"de", b"f"]
+            .map(Bytes::from_static)
+            .into();
         advance(&mut pieces, 2);
         assert_eq!(pieces.concat(), b"cdef");
         advance(&mut pieces, 2);

@@ -43,9 +43,16 @@ impl Table {
         let id = half.id();
         let inbox = self.inbox(id, handle, window);
         let (reader, control) = inbox.split();
-        let registration = Registration { table: self.clone(), id };
+        let registration = Registration {
+            table: self.clone(),
+            id,
+        };
         let writer = Writer::ssh(half, handle.clone(), registration);
-        Channel { reader, control, writer }
+        Channel {
+            reader,
+            control,
+            writer,
+        }
     }
 
     /// The inbox of `id`, made if it is not there: bytes may arrive before their reader does.

@@ -16,7 +16,11 @@ pub struct Closed;
 /// Where a [`Writer`] sends.
 #[derive(Debug)]
 enum Sink {
-    Ssh { half: ChannelWriteHalf<Msg>, handle: Handle, _registration: Registration },
+    Ssh {
+        half: ChannelWriteHalf<Msg>,
+        handle: Handle,
+        _registration: Registration,
+    },
     Memory(mpsc::Sender<Output>),
 }
 
@@ -32,11 +36,19 @@ impl Writer {
         handle: Handle,
         registration: Registration,
     ) -> Self {
-        Self { sink: Sink::Ssh { half, handle, _registration: registration } }
+        Self {
+            sink: Sink::Ssh {
+                half,
+                handle,
+                _registration: registration,
+            },
+        }
     }
 
     pub(super) fn memory(sender: mpsc::Sender<Output>) -> Self {
-        Self { sink: Sink::Memory(sender) }
+        Self {
+            sink: Sink::Memory(sender),
+        }
     }
 
     /// CHANNEL_DATA: all of `data`, as the peer's window allows.
@@ -79,7 +91,17 @@ impl Writer {
                 .exit_signal_request(half.id(), Sig::Custom(name), core, message, String::new())
                 .await
                 .map_err(|()| Closed),
-            Sink::Memory(sender) => send(sender, Output::ExitSignal { name, core, message }).await,
+            Sink::Memory(sender) => {
+                send(
+                    sender,
+                    Output::ExitSignal {
+                        name,
+                        core,
+                        message,
+                    },
+                )
+                .await
+            }
         }
     }
 

@@ -17,7 +17,10 @@ impl FromStr for Target {
     /// `host:port`, `[v6]:port`, `*:port`, `host:*`; a port alone is any host's, as in sshd.
     fn from_str(text: &str) -> Result<Self, String> {
         let (host, port) = text.rsplit_once(':').unwrap_or(("*", text));
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
         let port = match port {
             "*" => None,
             number => Some(number.parse().map_err(|_| {
@@ -27,14 +30,19 @@ impl FromStr for Target {
         if host.is_empty() {
             return Err(format!("{text:?} has no host; write * for any"));
         }
-        Ok(Self { host: (host != "*").then(|| host.to_ascii_lowercase()), port })
+        Ok(Self {
+            host: (host != "*").then(|| host.to_ascii_lowercase()),
+            port,
+        })
     }
 }
 
 impl Target {
     /// Whether it covers `host` and `port`, compared as written: names are not resolved.
     pub fn covers(&self, host: &str, port: u16) -> bool {
-        self.host.as_ref().is_none_or(|name| name.eq_ignore_ascii_case(host))
+        self.host
+            .as_ref()
+            .is_none_or(|name| name.eq_ignore_ascii_case(host))
             && self.port.is_none_or(|number| number == port)
     }
 }
@@ -60,7 +68,9 @@ impl Forwarding {
             "remote" => (false, true),
             "all" => (true, true),
             other => {
-                errors.push(format!("--forward {other:?} is none of none, local, remote, all"));
+                errors.push(format!(
+                    "--forward {other:?} is none of none, local, remote, all"
+                ));
                 (false, false)
             }
         };
@@ -69,14 +79,25 @@ impl Forwarding {
             let parsed: Vec<_> = given
                 .filter_map(|text| {
                     let target = text.parse::<Target>();
-                    target.map_err(|error| errors.push(format!("{flag} {error}"))).ok()
+                    target
+                        .map_err(|error| errors.push(format!("{flag} {error}")))
+                        .ok()
                 })
                 .collect();
             parsed
         };
         let open = targets("--permit-open", open);
         let listen = targets("--permit-listen", listen);
-        if errors.is_empty() { Ok(Self { local, remote, open, listen }) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self {
+                local,
+                remote,
+                open,
+                listen,
+            })
+        } else {
+            Err(errors)
+        }
     }
 
     /// Whether the client may reach `host:port` from here.

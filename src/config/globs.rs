@@ -10,7 +10,12 @@ impl Globs {
     /// Empty patterns, as a trailing comma leaves, match nothing.
     pub fn new<S: AsRef<str>>(patterns: &[S]) -> Self {
         let given = patterns.iter().map(|pattern| pattern.as_ref().trim());
-        Self(given.filter(|pattern| !pattern.is_empty()).map(WildMatch::new).collect())
+        Self(
+            given
+                .filter(|pattern| !pattern.is_empty())
+                .map(WildMatch::new)
+                .collect(),
+        )
     }
 
     /// Whether any pattern matches the whole of `name`.

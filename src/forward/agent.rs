@@ -39,7 +39,11 @@ pub fn agent_socket(uid: u32) -> PathBuf {
 fn directory(uid: u32) -> PathBuf {
     let runtime = Path::new(RUNTIME_DIR);
     let writable = nix::unistd::access(runtime, nix::unistd::AccessFlags::W_OK).is_ok();
-    if writable { runtime.to_owned() } else { PathBuf::from(format!("/tmp/podssh-{uid}")) }
+    if writable {
+        runtime.to_owned()
+    } else {
+        PathBuf::from(format!("/tmp/podssh-{uid}"))
+    }
 }
 
 impl Agent {
@@ -55,7 +59,11 @@ impl Agent {
         let fresh = directory.join(format!("agent.sock.{}.{number}", std::process::id()));
         symlink(&target, &fresh)?;
         std::fs::rename(&fresh, &link)?;
-        Ok(Self { listener, link, target })
+        Ok(Self {
+            listener,
+            link,
+            target,
+        })
     }
 }
 
@@ -72,6 +80,8 @@ fn private(directory: &Path, uid: u32) -> io::Result<()> {
         Ok(())
     } else {
         let path = directory.display();
-        Err(io::Error::other(format!("{path} is not a directory of the workspace user")))
+        Err(io::Error::other(format!(
+            "{path} is not a directory of the workspace user"
+        )))
     }
 }

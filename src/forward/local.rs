@@ -61,7 +61,9 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let error = dial(&Destination::Tcp("127.0.0.1".into(), port)).await.unwrap_err();
+        let error = dial(&Destination::Tcp("127.0.0.1".into(), port))
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("refused"), "{error}");
     }
 }

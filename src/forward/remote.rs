@@ -45,7 +45,10 @@ impl Drop for Bound {
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let metadata = std::fs::symlink_metadata(path).ok()?;
-    metadata.file_type().is_socket().then(|| (metadata.dev(), metadata.ino()))
+    metadata
+        .file_type()
+        .is_socket()
+        .then(|| (metadata.dev(), metadata.ino()))
 }
 
 /// Listen on `host:port` and return the port, a free one for port 0.
@@ -55,10 +58,19 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 pub async fn listen_tcp(host: &str, port: u16) -> io::Result<(Listener, u16)> {
     let addresses: Vec<SocketAddr> = match host {
         "localhost" => {
-            vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
+            vec![
+                (Ipv4Addr::LOCALHOST, port).into(),
+                (Ipv6Addr::LOCALHOST, port).into(),
+            ]
         }
-        "" | "*" => vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()],
-        name => tokio::net::lookup_host((name, port)).await?.take(1).collect(),
+        "" | "*" => vec![
+            (Ipv4Addr::UNSPECIFIED, port).into(),
+            (Ipv6Addr::UNSPECIFIED, port).into(),
+        ],
+        name => tokio::net::lookup_host((name, port))
+            .await?
+            .take(1)
+            .collect(),
     };
     let mut listeners: Vec<TcpListener> = Vec::new();
     let mut bound = port;
@@ -105,7 +117,13 @@ pub fn listen_unix(path: &Path) -> io::Result<Listener> {
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     let inode = identity(path).ok_or(io::ErrorKind::NotFound)?;
-    Ok(Listener::Unix(listener, Bound { path: path.to_owned(), inode }))
+    Ok(Listener::Unix(
+        listener,
+        Bound {
+            path: path.to_owned(),
+            inode,
+        },
+    ))
 }
 
 impl Listener {
@@ -117,9 +135,10 @@ impl Listener {
                 let accepted = first(accepts.collect()).await;
                 accepted.map(|(stream, from)| (Socket::Tcp(stream), Origin::Tcp(from)))
             }
-            Self::Unix(listener, _) => {
-                listener.accept().await.map(|(stream, _)| (Socket::Unix(stream), Origin::Unix))
-            }
+            Self::Unix(listener, _) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| (Socket::Unix(stream), Origin::Unix)),
         }
     }
 }
@@ -145,7 +164,9 @@ mod tests {
     async fn port_zero_gives_one_port_for_both_families() {
         let (listener, port) = listen_tcp("localhost", 0).await.unwrap();
         assert_ne!(port, 0);
-        let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .unwrap();
         let (_, origin) = listener.accept().await.unwrap();
         assert_eq!(origin, Origin::Tcp(stream.local_addr().unwrap()));
     }
@@ -162,8 +183,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let listener = listen_unix(&path).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(listen_unix(&path).is_err(), "an existing path must not be replaced");
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert!(
+            listen_unix(&path).is_err(),
+            "an existing path must not be replaced"
+        );
         drop(listener);
         assert!(!path.exists());
     }

@@ -20,7 +20,11 @@ pub enum Socket {
 ///
 /// A socket that fails closes the channel at once; a channel that closes closes the socket.
 pub async fn splice(channel: Channel, socket: Socket) {
-    let Channel { mut reader, mut control, writer } = channel;
+    let Channel {
+        mut reader,
+        mut control,
+        writer,
+    } = channel;
     match socket {
         Socket::Tcp(stream) => {
             // A stream that is dead already shows it at the first read.
@@ -49,12 +53,7 @@ impl Stream for UnixStream {
     }
 }
 
-async fn carry(
-    reader: &mut Reader,
-    control: &mut Control,
-    writer: &Writer,
-    stream: &impl Stream,
-) {
+async fn carry(reader: &mut Reader, control: &mut Control, writer: &Writer, stream: &impl Stream) {
     let inward = async {
         let poured = flow::pour(reader, stream).await;
         if poured.is_ok() {

@@ -36,14 +36,20 @@ impl Launch {
         terminal: ControllingTerminal,
     ) -> Command {
         let mut command = Command::new(&self.shell);
-        command.arg0(&self.argv0).args(&self.arguments).current_dir(&self.home);
+        command
+            .arg0(&self.argv0)
+            .args(&self.arguments)
+            .current_dir(&self.home);
         command.env_clear().envs(environment);
         in_its_own_session(&mut command, terminal);
         command
     }
 }
 
-#[expect(unsafe_code, reason = "the standard library has no stable call for setsid")]
+#[expect(
+    unsafe_code,
+    reason = "the standard library has no stable call for setsid"
+)]
 fn in_its_own_session(command: &mut Command, terminal: ControllingTerminal) {
     // SAFETY: between fork and exec only setsid(2) and ioctl(2) run, which are async-signal-safe,
     // allocate nothing and touch no lock.
@@ -62,17 +68,26 @@ fn in_its_own_session(command: &mut Command, terminal: ControllingTerminal) {
 pub(super) fn launch(user: &User, command: Option<OsString>) -> Result<Launch, Exit> {
     if !user.home.is_dir() {
         return Err(Exit::Failed(
-            format!("the home directory {} is missing: mount its volume, or start podssh with --home", user.home.display()),
+            format!(
+                "the home directory {} is missing: mount its volume, or start podssh with --home",
+                user.home.display()
+            ),
             1,
         ));
     }
     if user.shell.is_dir() || access(&user.shell, AccessFlags::X_OK).is_err() {
         return Err(Exit::Failed(
-            format!("the login shell {} is missing or not executable: install it, or start podssh with --shell", user.shell.display()),
+            format!(
+                "the login shell {} is missing or not executable: install it, or start podssh with --shell",
+                user.shell.display()
+            ),
             127,
         ));
     }
-    let name = user.shell.file_name().unwrap_or(Path::new("sh").as_os_str());
+    let name = user
+        .shell
+        .file_name()
+        .unwrap_or(Path::new("sh").as_os_str());
     let (argv0, arguments) = match command {
         Some(command) => (name.to_owned(), vec!["-c".into(), command]),
         None => {
@@ -81,7 +96,12 @@ pub(super) fn launch(user: &User, command: Option<OsString>) -> Result<Launch, E
             (login, Vec::new())
         }
     };
-    Ok(Launch { shell: user.shell.clone(), argv0, arguments, home: user.home.clone() })
+    Ok(Launch {
+        shell: user.shell.clone(),
+        argv0,
+        arguments,
+        home: user.home.clone(),
+    })
 }
 
 #[cfg(test)]
@@ -92,13 +112,22 @@ mod tests {
 
     fn user(home: &str, shell: &str) -> User {
         let (uid, gid) = (Uid::from_raw(1000), Gid::from_raw(100));
-        User { name: "jovyan".into(), uid, gid, home: home.into(), shell: shell.into() }
+        User {
+            name: "jovyan".into(),
+            uid,
+            gid,
+            home: home.into(),
+            shell: shell.into(),
+        }
     }
 
     #[test]
     fn a_shell_is_a_login_shell_and_a_command_is_its_argument() {
         let shell = launch(&user("/", "/bin/sh"), None).unwrap();
-        assert_eq!((shell.argv0.to_str(), shell.arguments.len()), (Some("-sh"), 0));
+        assert_eq!(
+            (shell.argv0.to_str(), shell.arguments.len()),
+            (Some("-sh"), 0)
+        );
         let exec = launch(&user("/", "/bin/sh"), Some("exit 42".into())).unwrap();
         assert_eq!(exec.argv0.to_str(), Some("sh"));
         assert_eq!(exec.arguments, ["-c", "exit 42"]);

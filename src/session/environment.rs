@@ -32,8 +32,10 @@ pub(super) struct Facts<'a> {
     pub term: Option<&'a str>,
     /// The command the client asked for, when the key's own replaced it.
     pub original_command: Option<&'a OsStr>,
+    pub agent: Option<&'a Path>,
     pub client_variables: &'a [(String, String)],
-    pub key_variables: &'a [(String, String)],
+    /// The first of a name wins.
+    pub key_variables: &'a [(String, OsString)],
 }
 
 /// Variables by name, in the order they were first set.
@@ -50,7 +52,10 @@ impl Variables {
     }
 
     fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_os_str())
     }
 }
 
@@ -67,7 +72,10 @@ pub(super) fn build(facts: &Facts<'_>) -> Vec<(OsString, OsString)> {
     }
     set_login(&mut variables, facts);
     set_connection(&mut variables, facts);
-    for (name, value) in facts.client_variables.iter().chain(facts.key_variables) {
+    for (name, value) in facts.client_variables {
+        variables.set(name, value);
+    }
+    for (name, value) in facts.key_variables.iter().rev() {
         variables.set(name, value);
     }
     variables.0
@@ -92,11 +100,23 @@ fn set_login(variables: &mut Variables, facts: &Facts<'_>) {
 fn set_connection(variables: &mut Variables, facts: &Facts<'_>) {
     let (client, server) = (facts.client, facts.server);
     let ip = |address: SocketAddr| address.ip().to_canonical();
-    let ends = format!("{} {} {} {}", ip(client), client.port(), ip(server), server.port());
-    variables.set("SSH_CLIENT", format!("{} {} {}", ip(client), client.port(), server.port()));
+    let ends = format!(
+        "{} {} {} {}",
+        ip(client),
+        client.port(),
+        ip(server),
+        server.port()
+    );
+    variables.set(
+        "SSH_CLIENT",
+        format!("{} {} {}", ip(client), client.port(), server.port()),
+    );
     variables.set("SSH_CONNECTION", ends);
     if let Some(tty) = facts.tty {
         variables.set("SSH_TTY", tty);
+    }
+    if let Some(agent) = facts.agent {
+        variables.set("SSH_AUTH_SOCK", agent);
     }
     if let Some(command) = facts.original_command {
         variables.set("SSH_ORIGINAL_COMMAND", command);
@@ -109,7 +129,9 @@ fn set_connection(variables: &mut Variables, facts: &Facts<'_>) {
 /// Whether a variable of the daemon's own reaches sessions (DESIGN section 6).
 fn is_inherited(name: &OsStr, value: &OsStr, rules: &EnvironmentRules) -> bool {
     // A name that is not text can match no rule; the cluster and the image set none such.
-    let Some(name) = name.to_str() else { return true };
+    let Some(name) = name.to_str() else {
+        return true;
+    };
     rules.allow.matches(name)
         || !(is_cluster_noise(name, value) || is_ours(name) || rules.deny.matches(name))
 }
@@ -117,14 +139,29 @@ fn is_inherited(name: &OsStr, value: &OsStr, rules: &EnvironmentRules) -> bool {
 /// What the daemon's own start leaves behind and no session should see.
 fn is_ours(name: &str) -> bool {
     const PER_SESSION: [&str; 12] = [
-        "SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "SSH_ORIGINAL_COMMAND", "SSH_AUTH_SOCK",
-        "TERM", "PWD", "OLDPWD", "SHLVL", "_", "DISPLAY", "XAUTHORITY",
+        "SSH_CLIENT",
+        "SSH_CONNECTION",
+        "SSH_TTY",
+        "SSH_ORIGINAL_COMMAND",
+        "SSH_AUTH_SOCK",
+        "TERM",
+        "PWD",
+        "OLDPWD",
+        "SHLVL",
+        "_",
+        "DISPLAY",
+        "XAUTHORITY",
     ];
     name.starts_with("PODSSH_") || PER_SESSION.contains(&name)
 }
 
 static NOISE: LazyLock<Globs> = LazyLock::new(|| {
-    let links = ["*_SERVICE_HOST", "*_SERVICE_PORT*", "*_PORT_*_TCP*", "*_PORT_*_UDP*"];
+    let links = [
+        "*_SERVICE_HOST",
+        "*_SERVICE_PORT*",
+        "*_PORT_*_TCP*",
+        "*_PORT_*_UDP*",
+    ];
     Globs::new(&[&["KUBERNETES_*"], links.as_slice()].concat())
 });
 
@@ -145,7 +182,9 @@ fn user_variables(text: &str) -> impl Iterator<Item = (&str, &str)> {
         let line = line.strip_prefix("export ").unwrap_or(line);
         let (name, value) = line.split_once('=')?;
         let valid = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let named = !name.is_empty() && name.chars().all(valid) && !name.starts_with(|c: char| c.is_ascii_digit());
+        let named = !name.is_empty()
+            && name.chars().all(valid)
+            && !name.starts_with(|c: char| c.is_ascii_digit());
         let quoted = |mark| value.strip_prefix(mark).and_then(|v| v.strip_suffix(mark));
         (named && !value.contains('\0'))
             .then(|| (name, quoted('"').or_else(|| quoted('\'')).unwrap_or(value)))
@@ -167,8 +206,10 @@ mod tests {
     }
 
     fn environment(inherited: &[(&str, &str)], rules: &EnvironmentRules, file: &str) -> Variables {
-        let inherited: Vec<_> =
-            inherited.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let inherited: Vec<_> = inherited
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
         let user = User {
             name: "jovyan".into(),
             uid: Uid::from_raw(1000),
@@ -186,6 +227,7 @@ mod tests {
             tty: None,
             term: Some("xterm"),
             original_command: None,
+            agent: None,
             client_variables: &[("LANG".into(), "C.UTF-8".into())],
             key_variables: &[("WHO".into(), "alice".into())],
         }))
@@ -194,18 +236,36 @@ mod tests {
     #[test]
     fn the_images_variables_reach_a_session_and_the_clusters_do_not() {
         let inherited = [
-            ("CUDA_HOME", "/usr/local/cuda"), ("PATH", "/opt/conda/bin:/usr/bin"),
-            ("KUBERNETES_PORT", "tcp://10.0.0.1:443"), ("REDIS_SERVICE_HOST", "10.0.0.2"),
-            ("REDIS_PORT", "tcp://10.0.0.2:6379"), ("REDIS_PORT_6379_TCP_ADDR", "10.0.0.2"),
-            ("APP_PORT", "8080"), ("PODSSH_LISTEN", "[::]:2222"), ("TOKEN", "secret"),
+            ("CUDA_HOME", "/usr/local/cuda"),
+            ("PATH", "/opt/conda/bin:/usr/bin"),
+            ("KUBERNETES_PORT", "tcp://10.0.0.1:443"),
+            ("REDIS_SERVICE_HOST", "10.0.0.2"),
+            ("REDIS_PORT", "tcp://10.0.0.2:6379"),
+            ("REDIS_PORT_6379_TCP_ADDR", "10.0.0.2"),
+            ("APP_PORT", "8080"),
+            ("PODSSH_LISTEN", "[::]:2222"),
+            ("TOKEN", "secret"),
         ];
         let variables = environment(&inherited, &rules(&["TOKEN"], &[]), "");
-        for name in ["KUBERNETES_PORT", "REDIS_SERVICE_HOST", "REDIS_PORT", "REDIS_PORT_6379_TCP_ADDR", "PODSSH_LISTEN", "TOKEN"] {
+        for name in [
+            "KUBERNETES_PORT",
+            "REDIS_SERVICE_HOST",
+            "REDIS_PORT",
+            "REDIS_PORT_6379_TCP_ADDR",
+            "PODSSH_LISTEN",
+            "TOKEN",
+        ] {
             assert_eq!(variables.get(name), None, "{name}");
         }
         assert_eq!(variables.get("APP_PORT"), Some(OsStr::new("8080")));
-        assert_eq!(variables.get("CUDA_HOME"), Some(OsStr::new("/usr/local/cuda")));
-        assert_eq!(variables.get("PATH"), Some(OsStr::new("/opt/conda/bin:/usr/bin")));
+        assert_eq!(
+            variables.get("CUDA_HOME"),
+            Some(OsStr::new("/usr/local/cuda"))
+        );
+        assert_eq!(
+            variables.get("PATH"),
+            Some(OsStr::new("/opt/conda/bin:/usr/bin"))
+        );
     }
 
     #[test]
@@ -228,7 +288,10 @@ mod tests {
     #[test]
     fn a_connection_is_described_as_sshd_does() {
         let variables = environment(&[], &rules(&[], &[]), "");
-        assert_eq!(variables.get("SSH_CLIENT"), Some(OsStr::new("10.0.0.9 5555 2222")));
+        assert_eq!(
+            variables.get("SSH_CLIENT"),
+            Some(OsStr::new("10.0.0.9 5555 2222"))
+        );
         assert_eq!(
             variables.get("SSH_CONNECTION"),
             Some(OsStr::new("10.0.0.9 5555 10.0.0.1 2222"))

@@ -25,7 +25,10 @@ impl From<Ended> for Exit {
     fn from(ended: Ended) -> Self {
         match ended {
             Ended::Exited(code) => Self::Status(code as u32),
-            Ended::Killed { signal, core } => Self::Signal { number: signal, core },
+            Ended::Killed { signal, core } => Self::Signal {
+                number: signal,
+                core,
+            },
         }
     }
 }
@@ -77,12 +80,18 @@ const SIGNALS: [(&str, i32); 13] = [
 
 /// The name of RFC 4254, or sshd's stand-in for the signals the RFC does not name.
 fn signal_name(number: i32) -> &'static str {
-    SIGNALS.iter().find(|(_, n)| *n == number).map_or("SIG@openssh.com", |(name, _)| name)
+    SIGNALS
+        .iter()
+        .find(|(_, n)| *n == number)
+        .map_or("SIG@openssh.com", |(name, _)| name)
 }
 
 /// The signal a peer names, `INFO` and other foreign names excepted.
 pub fn signal_number(name: &str) -> Option<i32> {
-    SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+    SIGNALS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, number)| *number)
 }
 
 #[cfg(test)]
@@ -111,9 +120,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_death_by_signal_is_told_by_name() {
-        let signal = Output::ExitSignal { name: "TERM".into(), core: false, message: String::new() };
+        let signal = Output::ExitSignal {
+            name: "TERM".into(),
+            core: false,
+            message: String::new(),
+        };
         assert_eq!(
-            told(Exit::Signal { number: 15, core: false }).await,
+            told(Exit::Signal {
+                number: 15,
+                core: false
+            })
+            .await,
             [Output::Eof, signal, Output::Close]
         );
     }

@@ -35,7 +35,11 @@ impl Modes {
 fn set(raw: &mut libc::termios, opcode: u8, argument: u32) {
     if let Some(index) = character(opcode) {
         if let Some(slot) = raw.c_cc.get_mut(index) {
-            *slot = if argument == DISABLED { libc::_POSIX_VDISABLE } else { argument as cc_t };
+            *slot = if argument == DISABLED {
+                libc::_POSIX_VDISABLE
+            } else {
+                argument as cc_t
+            };
         }
     } else if let Some(flag) = flag(opcode) {
         let (word, bits) = match flag {
@@ -44,7 +48,11 @@ fn set(raw: &mut libc::termios, opcode: u8, argument: u32) {
             Flag::Control(bits) => (&mut raw.c_cflag, bits),
             Flag::Local(bits) => (&mut raw.c_lflag, bits),
         };
-        *word = if argument == 0 { *word & !bits } else { *word | bits };
+        *word = if argument == 0 {
+            *word & !bits
+        } else {
+            *word | bits
+        };
     } else if let (128 | 129, Some(speed)) = (opcode, speed(argument)) {
         // Linux keeps one speed for both directions of a pseudo-terminal.
         raw.c_cflag = (raw.c_cflag & !(libc::CBAUD as tcflag_t)) | speed;
@@ -153,7 +161,15 @@ mod tests {
     #[test]
     fn modes_are_set_both_ways_and_unknown_ones_ignored() {
         let pty = openpty(None, None).unwrap();
-        let modes = Modes(vec![(53, 0), (42, 1), (3, 8), (9, 255), (129, 9600), (200, 1), (11, 3)]);
+        let modes = Modes(vec![
+            (53, 0),
+            (42, 1),
+            (3, 8),
+            (9, 255),
+            (129, 9600),
+            (200, 1),
+            (11, 3),
+        ]);
         modes.apply(&pty.slave).unwrap();
         let raw: libc::termios = tcgetattr(&pty.slave).unwrap().into();
         assert_eq!(raw.c_lflag & libc::ECHO, 0);

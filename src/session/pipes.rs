@@ -11,10 +11,10 @@ use nix::fcntl::{FcntlArg, fcntl};
 use tokio::net::unix::pipe;
 use tokio_util::sync::CancellationToken;
 
-use super::command::{ControllingTerminal, Launch};
-use super::run::{Linger, Signal, drive};
 use super::Workspace;
+use super::command::{ControllingTerminal, Launch};
 use super::exit::Exit;
+use super::run::{Linger, Signal, drive};
 use crate::channel::flow::{self, Gather, Read};
 use crate::channel::{Channel, Reader, Writer};
 use crate::workspace::reaper::{Reaper, Started};
@@ -46,10 +46,17 @@ pub(super) async fn run(
     let (process, streams) = match spawn(launch, environment, &workspace.reaper) {
         Ok(spawned) => spawned,
         Err(error) => {
-            return Exit::Failed(format!("cannot start {}: {error}", launch.shell.display()), 254);
+            return Exit::Failed(
+                format!("cannot start {}: {error}", launch.shell.display()),
+                254,
+            );
         }
     };
-    let Channel { reader, control, writer } = channel;
+    let Channel {
+        reader,
+        control,
+        writer,
+    } = channel;
     let exited = CancellationToken::new();
     let input = feed(reader, streams.stdin);
     let output = async {
@@ -57,17 +64,31 @@ pub(super) async fn run(
         let stderr = pump(streams.stderr, &exited, writer, Stream::Error);
         let (stdout, stderr) = tokio::join!(stdout, stderr);
         for rest in [stdout, stderr].into_iter().flatten() {
-            workspace.tasks.spawn("discard", discard(rest));
+            let tasks = workspace.tasks.clone();
+            workspace.tasks.spawn("discard", async move {
+                tokio::select! {
+                    () = discard(rest) => {}
+                    () = tasks.stopping() => {}
+                }
+            });
         }
     };
     let pid = process.pid;
-    drive(control, process, &exited, &workspace.tasks, input, output, |signal| {
-        // Without a terminal nothing hangs up: a process that outlives its connection finds its
-        // pipes closed, as with sshd.
-        if signal != Signal::PeerGone {
-            signal.send_to_group(pid);
-        }
-    })
+    drive(
+        control,
+        process,
+        &exited,
+        &workspace.tasks,
+        input,
+        output,
+        |signal| {
+            // Without a terminal nothing hangs up: a process that outlives its connection finds its
+            // pipes closed, as with sshd.
+            if signal != Signal::PeerGone {
+                signal.send_to_group(pid);
+            }
+        },
+    )
     .await
 }
 
@@ -79,7 +100,10 @@ fn spawn(
     let mut child: Option<Child> = None;
     let process = reaper.start(|| {
         let mut command = launch.command(environment, ControllingTerminal::None);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let spawned = command.spawn()?;
         let pid = spawned.id();
         child = Some(spawned);

@@ -47,10 +47,20 @@ pub(super) async fn run(
     let (process, terminal) = match spawn(launch, facts, request, &workspace.reaper) {
         Ok(spawned) => spawned,
         Err(error) => {
-            return Exit::Failed(format!("cannot start {} on a terminal: {error:#}", launch.shell.display()), 254);
+            return Exit::Failed(
+                format!(
+                    "cannot start {} on a terminal: {error:#}",
+                    launch.shell.display()
+                ),
+                254,
+            );
         }
     };
-    let Channel { reader, control, writer } = channel;
+    let Channel {
+        reader,
+        control,
+        writer,
+    } = channel;
     let exited = CancellationToken::new();
     let (pid, Terminal { pty, fd }) = (process.pid, terminal);
     let fd = &fd;
@@ -69,11 +79,23 @@ pub(super) async fn run(
     let notice = async {
         workspace.tasks.draining().await;
         let reason = workspace.tasks.reason();
-        let _ = writer.data(format!("\r\npodssh: this workspace is stopping: {reason}\r\n")).await;
+        let _ = writer
+            .data(format!(
+                "\r\npodssh: this workspace is stopping: {reason}\r\n"
+            ))
+            .await;
         std::future::pending::<()>().await;
     };
     let tell = move |signal| tell(&*pty, fd, pid, signal);
-    let driven = drive(control, process, &exited, &workspace.tasks, input, output, tell);
+    let driven = drive(
+        control,
+        process,
+        &exited,
+        &workspace.tasks,
+        input,
+        output,
+        tell,
+    );
     tokio::select! {
         exit = driven => exit,
         () = notice => Exit::Abandoned,
@@ -95,10 +117,20 @@ fn spawn(
         // A mode this terminal refuses is no reason to refuse the terminal.
         let _ = request.modes.apply(&fd);
         let name = pair.master.tty_name().context("the terminal has no name")?;
-        let tty = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(&name)?;
-        let environment = environment::build(&Facts { tty: Some(&name), ..*facts });
+        let tty = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOCTTY)
+            .open(&name)?;
+        let environment = environment::build(&Facts {
+            tty: Some(&name),
+            ..*facts
+        });
         let mut command = launch.command(environment, ControllingTerminal::StandardInput);
-        command.stdin(tty.try_clone()?).stdout(tty.try_clone()?).stderr(tty);
+        command
+            .stdin(tty.try_clone()?)
+            .stdout(tty.try_clone()?)
+            .stderr(tty);
         let pid = command.spawn()?.id();
         master = Some((pair.master, fd));
         anyhow::Ok(pid)
@@ -108,7 +140,10 @@ fn spawn(
 }
 
 /// A descriptor of our own for the master, without blocking: the library's has only blocking calls.
-#[expect(unsafe_code, reason = "the library lends the master's descriptor as a bare number only")]
+#[expect(
+    unsafe_code,
+    reason = "the library lends the master's descriptor as a bare number only"
+)]
 fn duplicate(master: &(dyn MasterPty + Send)) -> anyhow::Result<AsyncFd<OwnedFd>> {
     let raw = master.as_raw_fd().context("no descriptor")?;
     // SAFETY: `master` is borrowed for the whole of this function and owns `raw`.
@@ -184,7 +219,11 @@ fn gather(fd: &OwnedFd, data: &mut Vec<u8>) -> io::Result<()> {
 
 /// A keystroke's echo must not hold a whole read buffer until it is sent.
 fn compact(data: Vec<u8>) -> Bytes {
-    if data.len() < data.capacity() / 4 { Bytes::copy_from_slice(&data) } else { Bytes::from(data) }
+    if data.len() < data.capacity() / 4 {
+        Bytes::copy_from_slice(&data)
+    } else {
+        Bytes::from(data)
+    }
 }
 
 /// Peer to terminal. End of file closes nothing: a terminal has no half-close, as with sshd.

@@ -1,11 +1,13 @@
 //! What a peer asks for before its program runs.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::Connection;
 use super::modes::Modes;
 use super::run;
 use crate::channel::{Channel, Size};
+use crate::keys::Permission;
 
 /// Variables a client may set on one session; sshd's own bound.
 const MAX_VARIABLES: usize = 128;
@@ -41,12 +43,19 @@ pub struct Setup {
     pub(super) connection: Connection,
     pub(super) variables: Vec<(String, String)>,
     pub(super) pty: Option<PtyRequest>,
+    pub(super) agent: Option<PathBuf>,
 }
 
 impl Setup {
     /// A new session on `channel`.
     pub fn new(channel: Channel, connection: Connection) -> Self {
-        Self { channel, connection, variables: Vec::new(), pty: None }
+        Self {
+            channel,
+            connection,
+            variables: Vec::new(),
+            pty: None,
+            agent: None,
+        }
     }
 
     /// `env`: whether the variable will be set.
@@ -54,7 +63,11 @@ impl Setup {
         let accepted = self.connection.workspace.rules.accept.matches(name)
             && !name.contains(['=', '\0'])
             && !value.contains('\0');
-        let bytes: usize = self.variables.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let bytes: usize = self
+            .variables
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
         let fits = self.variables.len() < MAX_VARIABLES
             && bytes + name.len() + value.len() <= MAX_VARIABLE_BYTES;
         if accepted && fits {
@@ -65,7 +78,7 @@ impl Setup {
 
     /// `pty-req`: whether there will be a terminal. A second one is refused, as sshd does.
     pub fn pty(&mut self, request: PtyRequest) -> bool {
-        let granted = self.connection.permissions.pty && self.pty.is_none();
+        let granted = self.connection.options.permits(Permission::Pty) && self.pty.is_none();
         if granted {
             self.pty = Some(request);
         }
@@ -79,16 +92,26 @@ impl Setup {
         }
     }
 
-    /// Run the program. `false`: there is no such subsystem, and the session stays without one.
-    pub fn start(self, program: Program) -> Result<(), Box<Self>> {
-        if let Program::Subsystem(name) = &program
-            && name != "sftp"
-            && self.connection.permissions.command.is_none()
-        {
-            return Err(Box::new(self));
+    /// `auth-agent-req@openssh.com`: where the forwarded agent is found.
+    pub fn agent(&mut self, socket: PathBuf) {
+        self.agent = Some(socket);
+    }
+
+    /// Whether there is such a program; the only one that may not be is a subsystem.
+    pub fn check(&self, program: &Program) -> Result<(), &'static str> {
+        match program {
+            Program::Subsystem(name)
+                if name != "sftp" && self.connection.options.command.is_none() =>
+            {
+                Err("there is no such subsystem; sftp is the only one")
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Run the program, in a task of its own.
+    pub fn start(self, program: Program) {
         let tasks = self.connection.workspace.tasks.clone();
         tasks.spawn("session", run::session(self, program));
-        Ok(())
     }
 }

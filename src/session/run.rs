@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -32,35 +32,53 @@ const MAX_MOTD: usize = 64 * 1024;
 
 /// Run `program` to its end and tell the peer.
 pub(super) async fn session(setup: Setup, program: Program) {
-    let Setup { mut channel, connection, variables, pty } = setup;
+    let Setup {
+        mut channel,
+        connection,
+        variables,
+        pty,
+        agent,
+    } = setup;
     let (program, original) = forced(program, &connection);
     let kind = match &program {
         Program::Shell => "shell",
         Program::Exec(_) => "exec",
         Program::Subsystem(_) => "subsystem",
     };
-    tracing::info!(conn = connection.number, program = kind, pty = pty.is_some(), "session started");
+    tracing::info!(
+        conn = connection.number,
+        program = kind,
+        pty = pty.is_some(),
+        "session started"
+    );
     let started = Instant::now();
+    let asked = Asked {
+        original,
+        variables,
+        pty,
+        agent,
+    };
     let exit = match program {
         Program::Subsystem(_) => subsystem(&mut channel, &connection).await,
-        Program::Shell => {
-            let asked = Asked { command: None, original, variables: &variables, pty: pty.as_ref() };
-            execute(asked, &mut channel, &connection).await
-        }
-        Program::Exec(command) => {
-            let command = Some(command);
-            let asked = Asked { command, original, variables: &variables, pty: pty.as_ref() };
-            execute(asked, &mut channel, &connection).await
-        }
+        Program::Shell => execute(None, &asked, &mut channel, &connection).await,
+        Program::Exec(command) => execute(Some(command), &asked, &mut channel, &connection).await,
     };
-    tracing::info!(conn = connection.number, program = kind, exit = exit.label(), seconds = started.elapsed().as_secs(), "session ended");
+    tracing::info!(
+        conn = connection.number,
+        program = kind,
+        exit = exit.label(),
+        seconds = started.elapsed().as_secs(),
+        "session ended"
+    );
     // A peer that left first hears nothing, which is fine.
     let _ = exit.tell(&channel.writer).await;
 }
 
 /// A key's `command=` replaces what was asked for, which stays known to it.
 fn forced(program: Program, connection: &Connection) -> (Program, Option<OsString>) {
-    let Some(command) = connection.permissions.command.clone() else { return (program, None) };
+    let Some(command) = connection.options.command.clone() else {
+        return (program, None);
+    };
     let original = match program {
         Program::Shell => None,
         Program::Exec(command) => Some(command),
@@ -76,7 +94,11 @@ fn forced(program: Program, connection: &Connection) -> (Program, Option<OsStrin
 /// SFTP is the one subsystem there is.
 async fn subsystem(channel: &mut Channel, connection: &Connection) -> Exit {
     let home = connection.workspace.user.home.clone();
-    let Channel { reader, control, writer } = channel;
+    let Channel {
+        reader,
+        control,
+        writer,
+    } = channel;
     let serving = sftp::serve(reader, writer, sftp::Options { home });
     let gone = async { while control.next().await != Request::Closed {} };
     tokio::select! {
@@ -93,17 +115,23 @@ async fn subsystem(channel: &mut Channel, connection: &Connection) -> Exit {
 }
 
 /// What a shell or command is made from.
-struct Asked<'a> {
-    command: Option<OsString>,
+struct Asked {
+    /// The command that a key's own replaced.
     original: Option<OsString>,
-    variables: &'a [(String, String)],
-    pty: Option<&'a PtyRequest>,
+    variables: Vec<(String, String)>,
+    pty: Option<PtyRequest>,
+    agent: Option<PathBuf>,
 }
 
-async fn execute(asked: Asked<'_>, channel: &mut Channel, connection: &Connection) -> Exit {
+async fn execute(
+    command: Option<OsString>,
+    asked: &Asked,
+    channel: &mut Channel,
+    connection: &Connection,
+) -> Exit {
     let workspace = &*connection.workspace;
-    let is_shell = asked.command.is_none();
-    let launch = match command::launch(&workspace.user, asked.command) {
+    let is_shell = command.is_none();
+    let launch = match command::launch(&workspace.user, command) {
         Ok(launch) => launch,
         Err(exit) => return exit,
     };
@@ -116,15 +144,20 @@ async fn execute(asked: Asked<'_>, channel: &mut Channel, connection: &Connectio
         client: connection.client,
         server: connection.server,
         tty: None,
-        term: asked.pty.map(|pty| pty.term.as_str()),
+        term: asked.pty.as_ref().map(|pty| pty.term.as_str()),
         original_command: asked.original.as_deref(),
-        client_variables: asked.variables,
-        key_variables: &connection.permissions.environment,
+        agent: asked.agent.as_deref(),
+        client_variables: &asked.variables,
+        key_variables: &connection.options.environment,
     };
-    match asked.pty {
+    match &asked.pty {
         None => pipes::run(&launch, environment::build(&facts), channel, workspace).await,
         Some(request) => {
-            let greeting = if is_shell { greeting(connection, request) } else { Bytes::new() };
+            let greeting = if is_shell {
+                greeting(connection, request)
+            } else {
+                Bytes::new()
+            };
             pty::run(&launch, &facts, request, greeting, channel, workspace).await
         }
     }
@@ -248,7 +281,10 @@ pub(super) struct Linger<'a> {
 
 impl<'a> Linger<'a> {
     pub(super) fn new(exited: &'a CancellationToken) -> Self {
-        Self { exited, patience: PATIENCE }
+        Self {
+            exited,
+            patience: PATIENCE,
+        }
     }
 
     /// Wait for output; `None` once the process has exited and it has been waited for long enough.
@@ -283,7 +319,12 @@ mod tests {
         let exited = CancellationToken::new();
         exited.cancel();
         let mut linger = Linger::new(&exited);
-        assert!(linger.wait(tokio::time::sleep(Duration::from_millis(400))).await.is_some());
+        assert!(
+            linger
+                .wait(tokio::time::sleep(Duration::from_millis(400)))
+                .await
+                .is_some()
+        );
         assert!(linger.wait(std::future::pending::<()>()).await.is_none());
     }
 

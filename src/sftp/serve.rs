@@ -27,7 +27,7 @@ const QUIET: Duration = Duration::from_secs(1);
 /// call that hangs then (a dead network file system) keeps its thread until it returns and nothing
 /// else. It may therefore also wait for such a call; a caller that learns of the channel's close
 /// should drop it.
-pub async fn serve(reader: Reader, writer: &Writer, options: Options) -> Result<(), Failure> {
+pub async fn serve(reader: &mut Reader, writer: &Writer, options: Options) -> Result<(), Failure> {
     let stop = Stop::default();
     let (sender, replies) = mpsc::channel(WAITING);
     let worked = async {
@@ -57,7 +57,7 @@ struct Session {
 }
 
 async fn work(
-    mut reader: Reader,
+    reader: &mut Reader,
     sender: mpsc::Sender<Vec<Bytes>>,
     options: Options,
     stop: Arc<AtomicBool>,
@@ -73,7 +73,7 @@ async fn work(
         }
         if !session.input.is_ready() {
             reader.consumed(session.input.advance());
-            match next(&mut reader, &mut session).await {
+            match next(reader, &mut session).await {
                 Some(chunk) => session.input.push(chunk),
                 None => break,
             }

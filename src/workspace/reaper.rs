@@ -32,7 +32,9 @@ impl Ended {
     fn from_status(status: WaitStatus) -> Option<Self> {
         // The core flag is bit 7 of a wait status (wait(2), WCOREDUMP).
         let core = status.as_raw() & 0x80 != 0;
-        let killed = status.terminating_signal().map(|signal| Self::Killed { signal, core });
+        let killed = status
+            .terminating_signal()
+            .map(|signal| Self::Killed { signal, core });
         status.exit_status().map(Self::Exited).or(killed)
     }
 }
@@ -64,7 +66,10 @@ impl Reaper {
         let pid = start()? as i32;
         let (sender, ended) = oneshot::channel();
         children.insert(pid, sender);
-        Ok(Started { pid: Pid::from_raw(pid), ended })
+        Ok(Started {
+            pid: Pid::from_raw(pid),
+            ended,
+        })
     }
 
     /// Reap for ever. Run it once, before anything is started.
@@ -87,7 +92,9 @@ impl Reaper {
                 Err(rustix::io::Errno::INTR) => continue,
                 Ok(None) | Err(_) => return,
             };
-            let Some(ended) = Ended::from_status(status) else { continue };
+            let Some(ended) = Ended::from_status(status) else {
+                continue;
+            };
             let pid = Pid::from_raw(pid.as_raw_nonzero().get());
             if let Some(waiting) = children.remove(&pid.as_raw()) {
                 // Nobody waits for a session that is gone.

@@ -1,0 +1,72 @@
+//! The admin listener: `/livez`, `/readyz` and `/metrics`, and nothing else. Changes nothing.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+
+use crate::metrics::Metrics;
+use crate::shutdown::Tasks;
+
+/// A prober that sends its request slower than this is none.
+const HEADERS: Duration = Duration::from_secs(10);
+
+/// Answer until the daemon stops. Ready from the first answer on, until it drains: the listener is
+/// bound before and served after everything else is up.
+pub async fn serve(listener: StdListener, metrics: Arc<Metrics>, tasks: Tasks) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let accepted = tokio::select! {
+            () = tasks.stopping() => return Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, or a prober that left: neither is worth more than a breath.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let (metrics, state) = (Arc::clone(&metrics), tasks.clone());
+        let service = service_fn(move |request| {
+            let response = answer(&request, &metrics, state.is_draining());
+            async move { Ok::<_, Infallible>(response) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), service);
+        let stopping = tasks.clone();
+        tasks.spawn("admin request", async move {
+            tokio::select! {
+                // A prober that breaks off is no news.
+                _ = connection => {}
+                () = stopping.stopping() => {}
+            }
+        });
+    }
+}
+
+fn answer(request: &Request<Incoming>, metrics: &Metrics, draining: bool) -> Response<Full<Bytes>> {
+    let (status, body) = match request.uri().path() {
+        "/livez" => (StatusCode::OK, "ok\n".to_owned()),
+        "/readyz" if draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
+        "/readyz" => (StatusCode::OK, "ok\n".to_owned()),
+        "/metrics" => (StatusCode::OK, metrics.text()),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "there are /livez, /readyz and /metrics\n".to_owned(),
+        ),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response
+}

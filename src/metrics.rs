@@ -1,0 +1,127 @@
+//! What is counted, in Prometheus' terms. Labels are enums, so their number is in the types.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// How a login went.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Login {
+    Accepted,
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LoginLabels {
+    result: Login,
+}
+
+/// The daemon's figures.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    connections: Counter<u64, AtomicU64>,
+    refused: Counter<u64, AtomicU64>,
+    open: Gauge<i64, AtomicI64>,
+    logins: Family<LoginLabels, Counter>,
+    revoked: Counter<u64, AtomicU64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("podssh");
+        let (connections, refused, revoked) =
+            (Counter::default(), Counter::default(), Counter::default());
+        let open = Gauge::default();
+        let logins = Family::default();
+        registry.register("connections", "Connections accepted", connections.clone());
+        registry.register(
+            "connections_refused",
+            "Connections refused by a limit",
+            refused.clone(),
+        );
+        registry.register("connections_open", "Connections open now", open.clone());
+        registry.register("logins", "Signed login attempts", logins.clone());
+        registry.register(
+            "revoked",
+            "Connections ended because their key left",
+            revoked.clone(),
+        );
+        Self {
+            registry,
+            connections,
+            refused,
+            open,
+            logins,
+            revoked,
+        }
+    }
+}
+
+/// A connection counted as open until dropped.
+#[derive(Debug)]
+pub struct OpenConnection(Gauge<i64, AtomicI64>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// A connection was accepted.
+    pub fn connected(&self) -> OpenConnection {
+        self.connections.inc();
+        self.open.inc();
+        OpenConnection(self.open.clone())
+    }
+
+    /// A connection was refused by a limit.
+    pub fn refused(&self) {
+        self.refused.inc();
+    }
+
+    /// A signed login attempt was judged.
+    pub fn login(&self, result: Login) {
+        self.logins.get_or_create(&LoginLabels { result }).inc();
+    }
+
+    /// A live connection was ended because its key left.
+    pub fn revoked(&self) {
+        self.revoked.inc();
+    }
+
+    /// Everything, in the OpenMetrics text format.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_connections_are_counted_until_they_leave() {
+        let metrics = Metrics::default();
+        let open = metrics.connected();
+        metrics.login(Login::Accepted);
+        let text = metrics.text();
+        assert!(text.contains("podssh_connections_open 1"), "{text}");
+        assert!(
+            text.contains("podssh_logins_total{result=\"Accepted\"} 1"),
+            "{text}"
+        );
+        drop(open);
+        assert!(metrics.text().contains("podssh_connections_open 0"));
+    }
+}

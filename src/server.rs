@@ -1,0 +1,67 @@
+//! From an accepted stream to authenticated channels: accept, limits, handshake, login, dispatch.
+//!
+//! With `channel`, the only part that names the SSH library.
+
+mod accept;
+mod algorithms;
+mod auth;
+mod connection;
+mod forwards;
+mod handler;
+mod limits;
+mod stream;
+mod workers;
+
+use std::sync::Arc;
+
+use crate::config::{Forwarding, Limits};
+use crate::keys::{HostKeys, Keys};
+use crate::metrics::Metrics;
+use crate::session::Workspace;
+use crate::user::Demoted;
+
+pub use accept::{Bound, bind};
+use limits::{Connections, Startups};
+pub use workers::Workers;
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Server {
+    ssh: Arc<russh::server::Config>,
+    workspace: Arc<Workspace>,
+    keys: Arc<Keys>,
+    forwarding: Forwarding,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+    startups: Startups,
+    connections: Connections,
+}
+
+impl Server {
+    /// Needs the proof that nothing is served as root.
+    pub fn new(
+        _proof: Demoted,
+        workspace: Arc<Workspace>,
+        host_keys: &HostKeys,
+        keys: Arc<Keys>,
+        forwarding: Forwarding,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            ssh: Arc::new(algorithms::config(host_keys, &limits)),
+            workspace,
+            keys,
+            forwarding,
+            limits,
+            metrics,
+            startups: Startups::new(limits.max_startups),
+            connections: Connections::default(),
+        })
+    }
+
+    /// Resolves when no connection is left.
+    pub async fn idle(&self) {
+        self.connections.none_left().await;
+    }
+}

@@ -1,0 +1,110 @@
+//! Which algorithms are offered, in our order, and the figures of the SSH library.
+//!
+//! Post-quantum key exchange first; no SHA-1, no CBC, no encrypt-and-MAC, no finite-field groups
+//! below 4096 bits. The client's order decides among what both have (RFC 4253 section 7.1).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
+use russh::server::Config;
+use russh::{
+    Limits as RekeyLimits, MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac,
+};
+
+use crate::config::Limits;
+use crate::keys::HostKeys;
+
+/// What one channel may be sent before it is read: the bound of a channel's memory, and 40 MB/s at
+/// a round trip of 50 ms. OpenSSH's own.
+pub(super) const WINDOW: u32 = 2 * 1024 * 1024;
+/// Data in one packet; OpenSSH's own is half of it.
+const PACKET: u32 = 64 * 1024;
+/// Messages of a connection's sessions waiting to be encrypted: few, so that a keystroke's echo
+/// does not queue behind much of a bulk transfer.
+const QUEUE: usize = 8;
+/// Unanswered keepalives that end a connection.
+const KEEPALIVES: usize = 3;
+/// The library's watchdog; keepalives are answered long before.
+const WATCHDOG: Duration = Duration::from_secs(15 * 60);
+/// Each refused key costs an honest agent this long; there is nothing to guess.
+const REJECTION: Duration = Duration::from_millis(5);
+
+/// A rekey by volume far below the bounds of every cipher (RFC 4344 section 3), and daily.
+const REKEY_BYTES: usize = 16 << 30;
+const REKEY_TIME: Duration = Duration::from_secs(24 * 3600);
+
+const KEX: &[kex::Name] = &[
+    kex::MLKEM768X25519_SHA256,
+    kex::CURVE25519,
+    kex::CURVE25519_PRE_RFC_8731,
+    kex::DH_G16_SHA512,
+    kex::DH_G18_SHA512,
+    kex::EXTENSION_SUPPORT_AS_SERVER,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+];
+const CIPHERS: &[cipher::Name] = &[
+    cipher::AES_256_GCM,
+    cipher::AES_128_GCM,
+    cipher::CHACHA20_POLY1305,
+    cipher::AES_256_CTR,
+    cipher::AES_192_CTR,
+    cipher::AES_128_CTR,
+];
+const MACS: &[mac::Name] = &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM];
+/// Never `zlib`: its decoder would run before login.
+const COMPRESSIONS: &[compression::Name] = &[compression::NONE, compression::ZLIB_LEGACY];
+
+/// Host key algorithms, and what `server-sig-algs` tells a client it may sign with.
+fn signatures() -> Vec<Algorithm> {
+    let ecdsa = |curve| Algorithm::Ecdsa { curve };
+    let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };
+    vec![
+        Algorithm::Ed25519,
+        ecdsa(EcdsaCurve::NistP256),
+        ecdsa(EcdsaCurve::NistP384),
+        ecdsa(EcdsaCurve::NistP521),
+        rsa(HashAlg::Sha512),
+        rsa(HashAlg::Sha256),
+        Algorithm::SkEd25519,
+        Algorithm::SkEcdsaSha2NistP256,
+    ]
+}
+
+pub(super) fn config(host_keys: &HostKeys, limits: &Limits) -> Config {
+    let keys = host_keys.keys();
+    Config {
+        server_id: SshId::Standard(concat!("SSH-2.0-podssh_", env!("CARGO_PKG_VERSION")).into()),
+        methods: MethodSet::from([MethodKind::PublicKey].as_slice()),
+        auth_rejection_time: REJECTION,
+        auth_rejection_time_initial: Some(Duration::ZERO),
+        max_auth_attempts: limits.max_auth_tries,
+        keys: keys.iter().map(|key| key.private.clone()).collect(),
+        certificates: keys
+            .iter()
+            .filter_map(|key| key.certificate.clone())
+            .collect(),
+        window_size: WINDOW,
+        maximum_packet_size: PACKET,
+        manual_flow_control: true,
+        event_buffer_size: QUEUE,
+        limits: RekeyLimits {
+            rekey_write_limit: REKEY_BYTES,
+            rekey_read_limit: REKEY_BYTES,
+            rekey_time_limit: REKEY_TIME,
+        },
+        inactivity_timeout: Some(WATCHDOG.max(limits.keepalive * (KEEPALIVES as u32 + 2))),
+        keepalive_interval: Some(limits.keepalive),
+        keepalive_max: KEEPALIVES,
+        nodelay: true,
+        preferred: Preferred {
+            kex: Cow::Borrowed(KEX),
+            key: Cow::Owned(signatures()),
+            cipher: Cow::Borrowed(CIPHERS),
+            mac: Cow::Borrowed(MACS),
+            compression: Cow::Borrowed(COMPRESSIONS),
+            ..Preferred::DEFAULT
+        },
+        ..Config::default()
+    }
+}

@@ -1,0 +1,216 @@
+//! One connection from accept to farewell: its deadlines, its key's fate, and why it ended.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use russh::server::{Handle, run_stream};
+use russh::{Disconnect, Error};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::Server;
+use super::auth::Login;
+use super::handler::Handler;
+use super::limits::{Open, Startup};
+use super::stream::Stream;
+use crate::channel::Table;
+use crate::keys::Identity;
+
+/// What a farewell may take to reach the peer before the stream is cut.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// What sessions may take to tell their end once the daemon stops.
+const LAST_SESSIONS: Duration = Duration::from_secs(4);
+/// How long after its expiry a key is looked at again at the latest.
+const EXPIRY_CHECK: Duration = Duration::from_secs(1);
+
+/// Run a connection to its end. Never fails: how it ended is one line in the log.
+pub(super) fn run(
+    server: Arc<Server>,
+    stream: std::net::TcpStream,
+    client: SocketAddr,
+    startup: Startup,
+    open: Open,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let counted = server.metrics.connected();
+        let started = Instant::now();
+        let number = open.number;
+        tracing::debug!(conn = number, %client, "accepted");
+        let login = Arc::new(Login::default());
+        let ended = match TcpStream::from_std(stream) {
+            Ok(stream) => Box::pin(serve(&server, stream, client, startup, number, &login)).await,
+            Err(error) => Ended::Broken(error.into()),
+        };
+        tell(number, client, &login, &ended, started.elapsed());
+        drop((counted, open));
+    }
+}
+
+/// Why a connection ended; the first cause wins.
+enum Ended {
+    /// The peer closed it, or the network did.
+    Finished,
+    /// The protocol or the stream failed.
+    Broken(Error),
+    /// Nobody logged in in time.
+    TooSlow,
+    /// We ended it, and told the peer why.
+    Sent(String),
+}
+
+async fn serve(
+    server: &Arc<Server>,
+    stream: TcpStream,
+    client: SocketAddr,
+    startup: Startup,
+    number: u64,
+    login: &Arc<Login>,
+) -> Ended {
+    // A dead stream shows it at the first read.
+    let _ = stream.set_nodelay(true);
+    let Ok(local) = stream.local_addr() else {
+        return Ended::Finished;
+    };
+    let switch = CancellationToken::new();
+    let off = switch.clone().drop_guard();
+    let table = Table::default();
+    let handler = Handler::new(
+        Arc::clone(server),
+        number,
+        client,
+        local,
+        table.clone(),
+        Arc::clone(login),
+        startup,
+    );
+    let stream = Stream::new(stream, switch);
+    let deadline = tokio::time::sleep(server.limits.login_grace);
+    tokio::pin!(deadline);
+    let mut session = tokio::select! {
+        started = run_stream(Arc::clone(&server.ssh), stream, handler) => match started {
+            Ok(session) => Box::pin(session),
+            Err(error) => return Ended::Broken(error),
+        },
+        () = &mut deadline => return Ended::TooSlow,
+    };
+    let handle = session.handle();
+    let reason = tokio::select! {
+        ended = &mut session => {
+            table.close_all();
+            return finished(ended);
+        }
+        () = deadline, if login.grant().is_none() => None,
+        reason = watch(server, login, &table) => Some(reason),
+    };
+    let Some(reason) = reason else {
+        drop(off);
+        table.close_all();
+        let _ = session.await;
+        return Ended::TooSlow;
+    };
+    table.close_all();
+    farewell(&handle, &reason, session.as_mut()).await;
+    drop(off);
+    let _ = tokio::time::timeout(FAREWELL, session).await;
+    Ended::Sent(reason)
+}
+
+fn finished(ended: Result<(), Error>) -> Ended {
+    match ended {
+        Ok(()) => Ended::Finished,
+        Err(Error::IO(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Ended::Finished
+        }
+        Err(error) => Ended::Broken(error),
+    }
+}
+
+/// Send the reason and give it a moment to arrive.
+async fn farewell(handle: &Handle, reason: &str, session: Pin<&mut (impl Future + ?Sized)>) {
+    let said = async {
+        let sent = handle.disconnect(Disconnect::ByApplication, reason.to_owned(), String::new());
+        if sent.await.is_ok() {
+            session.await;
+        }
+    };
+    let _ = tokio::time::timeout(FAREWELL, said).await;
+}
+
+/// Resolves with a reason to end the connection: its key has left, or the daemon stops.
+async fn watch(server: &Server, login: &Login, table: &Table) -> String {
+    tokio::select! {
+        reason = key_leaves(server, login) => reason,
+        reason = daemon_stops(server, table) => reason,
+    }
+}
+
+/// Sessions get a moment to tell how they ended before the connection does.
+async fn daemon_stops(server: &Server, table: &Table) -> String {
+    let tasks = &server.workspace.tasks;
+    tasks.stopping().await;
+    let told = async {
+        while !table.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = tokio::time::timeout(LAST_SESSIONS, told).await;
+    format!("this workspace is stopping: {}", tasks.reason())
+}
+
+async fn key_leaves(server: &Server, login: &Login) -> String {
+    let mut sets = server.keys.subscribe();
+    let grant = login.accepted().await;
+    loop {
+        let set = Arc::clone(&sets.borrow_and_update());
+        if let Err(denied) = set.still_allows(&grant.identity, SystemTime::now()) {
+            server.metrics.revoked();
+            return denied.farewell().to_owned();
+        }
+        tokio::select! {
+            // The keys live as long as the daemon.
+            _ = sets.changed() => {}
+            () = expiry(grant.options.expires) => {}
+        }
+    }
+}
+
+/// A clock may jump, so the time is looked at again and again.
+async fn expiry(expires: Option<SystemTime>) {
+    let Some(expires) = expires else {
+        return std::future::pending().await;
+    };
+    while SystemTime::now() < expires {
+        let left = expires
+            .duration_since(SystemTime::now())
+            .unwrap_or_default();
+        tokio::time::sleep(left.clamp(Duration::from_millis(10), EXPIRY_CHECK)).await;
+    }
+}
+
+/// The one line a connection leaves in the log.
+fn tell(number: u64, client: SocketAddr, login: &Login, ended: &Ended, lasted: Duration) {
+    let (seconds, who) = (lasted.as_secs(), login.grant().map(|grant| &grant.identity));
+    let key = who.map(|identity: &Identity| identity.fingerprint.as_str());
+    let label = who.map(|identity| identity.label.as_str());
+    match ended {
+        // A probe that connects and leaves is no news.
+        Ended::Finished if who.is_none() => {
+            tracing::debug!(conn = number, %client, seconds, "left without logging in");
+        }
+        Ended::Finished => {
+            tracing::info!(conn = number, %client, who = label, key, seconds, "disconnected")
+        }
+        Ended::Broken(error) => {
+            tracing::info!(conn = number, %client, who = label, key, seconds, %error, "connection ended");
+        }
+        Ended::TooSlow => {
+            tracing::info!(conn = number, %client, seconds, "nobody logged in within --login-grace");
+        }
+        Ended::Sent(reason) => {
+            tracing::info!(conn = number, %client, who = label, key, seconds, reason, "connection ended by us");
+        }
+    }
+}

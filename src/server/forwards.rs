@@ -1,0 +1,174 @@
+//! Remote forwards of one connection: listening for the peer until it cancels or leaves.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use russh::server::{Handle, Msg};
+use russh::{Channel, Error};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::algorithms::WINDOW;
+use crate::channel::Table;
+use crate::forward::{self, Listener, Origin, Socket};
+use crate::shutdown::Tasks;
+
+/// Listeners one connection may have; each is a descriptor or two.
+const MOST: usize = 256;
+
+/// What the peer asked us to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Asked {
+    Tcp(String, u16),
+    Unix(String),
+    Agent,
+}
+
+/// The remote forwards of a connection; dropping it closes them all.
+#[derive(Debug)]
+pub(super) struct Forwards {
+    open: HashMap<Asked, DropGuard>,
+    tasks: Tasks,
+    table: Table,
+}
+
+impl Forwards {
+    pub(super) fn new(tasks: Tasks, table: Table) -> Self {
+        Self {
+            open: HashMap::new(),
+            tasks,
+            table,
+        }
+    }
+
+    /// Listen on `host:port`; the port that was bound, or `None`.
+    pub(super) async fn listen_tcp(
+        &mut self,
+        host: &str,
+        port: u16,
+        handle: Handle,
+    ) -> Option<u16> {
+        if self.open.len() >= MOST {
+            return None;
+        }
+        match forward::listen_tcp(host, port).await {
+            Ok((listener, bound)) => {
+                self.serve(Asked::Tcp(host.to_owned(), bound), listener, handle);
+                Some(bound)
+            }
+            Err(error) => {
+                tracing::info!(host, port, %error, "cannot listen for the client");
+                None
+            }
+        }
+    }
+
+    /// Listen on a unix socket.
+    pub(super) fn listen_unix(&mut self, path: &str, handle: Handle) -> bool {
+        if self.open.len() >= MOST {
+            return false;
+        }
+        match forward::listen_unix(Path::new(path)) {
+            Ok(listener) => {
+                self.serve(Asked::Unix(path.to_owned()), listener, handle);
+                true
+            }
+            Err(error) => {
+                tracing::info!(path, %error, "cannot listen for the client");
+                false
+            }
+        }
+    }
+
+    /// Forward the client's agent, once a connection; whether it is forwarded.
+    pub(super) fn agent(&mut self, uid: u32, handle: Handle) -> bool {
+        if self.open.contains_key(&Asked::Agent) {
+            return true;
+        }
+        match forward::Agent::bind(uid) {
+            Ok(agent) => {
+                let stop = CancellationToken::new();
+                self.open.insert(Asked::Agent, stop.clone().drop_guard());
+                let (tasks, table) = (self.tasks.clone(), self.table.clone());
+                self.tasks.spawn("agent forward", async move {
+                    let accept = accept(&agent.listener, &Asked::Agent, &handle, &tasks, &table);
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = accept => {}
+                    }
+                });
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot forward the client's agent");
+                false
+            }
+        }
+    }
+
+    /// Stop listening; whether there was anything to stop.
+    pub(super) fn cancel(&mut self, asked: &Asked) -> bool {
+        self.open.remove(asked).is_some()
+    }
+
+    fn serve(&mut self, asked: Asked, listener: Listener, handle: Handle) {
+        let stop = CancellationToken::new();
+        self.open.insert(asked.clone(), stop.clone().drop_guard());
+        let (tasks, table) = (self.tasks.clone(), self.table.clone());
+        self.tasks.spawn("remote forward", async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = accept(&listener, &asked, &handle, &tasks, &table) => {}
+            }
+        });
+    }
+}
+
+/// Accept for ever. Each stream opens its channel in a task of its own: an open that is under way
+/// must not be dropped, the library could not take the answer.
+async fn accept(listener: &Listener, asked: &Asked, handle: &Handle, tasks: &Tasks, table: &Table) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, origin)) => {
+                let (asked, handle, table) = (asked.clone(), handle.clone(), table.clone());
+                tasks.spawn("forwarded stream", async move {
+                    match open(&asked, &origin, &handle).await {
+                        Ok(channel) => carry(channel, socket, &handle, &table).await,
+                        Err(error) => {
+                            tracing::debug!(?asked, %error, "the client refused a stream")
+                        }
+                    }
+                });
+            }
+            // Out of descriptors, most likely: let some be closed.
+            Err(error) => {
+                tracing::warn!(?asked, %error, "cannot accept for the client; trying again");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn open(asked: &Asked, origin: &Origin, handle: &Handle) -> Result<Channel<Msg>, Error> {
+    match (asked, origin) {
+        (Asked::Tcp(host, port), Origin::Tcp(from)) => {
+            let ip = from.ip().to_canonical().to_string();
+            let (port, from) = ((*port).into(), from.port().into());
+            handle
+                .channel_open_forwarded_tcpip(host.as_str(), port, ip, from)
+                .await
+        }
+        (Asked::Agent, _) => handle.channel_open_agent().await,
+        (Asked::Unix(path), _) => {
+            handle
+                .channel_open_forwarded_streamlocal(path.as_str())
+                .await
+        }
+        // A TCP listener has TCP streams.
+        (Asked::Tcp(..), Origin::Unix) => Err(Error::Inconsistent),
+    }
+}
+
+async fn carry(channel: Channel<Msg>, socket: Socket, handle: &Handle, table: &Table) {
+    let (_, half) = channel.split();
+    forward::splice(table.open(half, handle, WINDOW), socket).await;
+}
