@@ -1,0 +1,10 @@
+//! What every test binary shares: a running `podssh serve` and the OpenSSH client to drive it with.
+//!
+//! Use it as `#[path = "../harness/mod.rs"] mod harness;`. Nothing here knows what is being tested:
+//! a helper that only one test binary needs lives in that binary.
+#![allow(dead_code, reason = "each test binary uses its own part of the harness")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+
+pub(crate) mod client;
+pub(crate) mod daemon;
+pub(crate) mod process;
