@@ -1,6 +1,6 @@
 //! OpenSSH's own programs, with a private configuration and the daemon's host key pinned.
 //!
-//! Nothing of the machine's user leaks in: no agent, no default identities, no known_hosts.
+//! Nothing of the machine's user leaks in: no agent, no default identities, no `known_hosts`.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;

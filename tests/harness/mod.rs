@@ -3,7 +3,12 @@
 //! Use it as `#[path = "../harness/mod.rs"] mod harness;`. Nothing here knows what is being tested:
 //! a helper that only one test binary needs lives in that binary.
 #![allow(dead_code, reason = "each test binary uses its own part of the harness")]
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot be set up has failed, and says why where the test runner shows it"
+)]
 
 pub(crate) mod client;
 pub(crate) mod daemon;
