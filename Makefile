@@ -1,0 +1,30 @@
+# Each target installs what it needs and may be the first one run on a fresh machine.
+# CARGO_TARGET_DIR is not honoured: tests, demo and image take the binary from target/release.
+.PHONY: build demo test bench soak fmt clean
+
+unexport CARGO_TARGET_DIR
+
+build: ## the release binary, target/release/podssh
+	@scripts/install build
+	@patches/apply
+	@cargo build --release --locked --quiet
+
+demo: build ## a workspace behind a real gateway on this machine; DEMO_ARGS=--once proves it and ends
+	@scripts/install demo
+	@scripts/demo $(DEMO_ARGS)
+
+test: ## everything; what cannot run counts as failed
+	@scripts/test
+
+bench: ## podssh against OpenSSH's sshd
+	@echo "make bench: not built yet" >&2; exit 69
+
+soak: ## hours of mixed load
+	@echo "make soak: not built yet" >&2; exit 69
+
+fmt: ## format the code
+	@patches/apply
+	@cargo fmt
+
+clean: ## what was built here; the tools below PODSSH_CACHE stay
+	@rm -rf target
