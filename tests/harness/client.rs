@@ -29,15 +29,25 @@ impl Client {
         let directory = root.join("client");
         let known_hosts = directory.join("known_hosts");
         let mut command = Command::new(binary());
-        command.args(["host-keys", "--host-keys"]).arg(root.join("run/host_keys")).arg("workspace");
+        command
+            .args(["host-keys", "--host-keys"])
+            .arg(root.join("run/host_keys"))
+            .arg("workspace");
         let output = run(&mut command, b"", PATIENCE);
         assert!(output.status.success(), "podssh host-keys: {output:?}");
         fs::write(&known_hosts, &output.stdout).expect("known_hosts");
 
-        let (host, port) = address.rsplit_once(':').expect("HOST:PORT in the ready file");
+        let (host, port) = address
+            .rsplit_once(':')
+            .expect("HOST:PORT in the ready file");
         let config = directory.join("ssh_config");
         let direct = format!("  HostName {host}\n  Port {port}\n");
-        let client = Self { config, known_hosts, identity: identity.to_owned(), directory };
+        let client = Self {
+            config,
+            known_hosts,
+            identity: identity.to_owned(),
+            directory,
+        };
         client.write_config(&client.config, &direct);
         client
     }
@@ -47,7 +57,10 @@ impl Client {
     pub(crate) fn reaching(&self, name: &str, lines: &str) -> Self {
         let config = self.directory.join(format!("ssh_config_{name}"));
         self.write_config(&config, lines);
-        Self { config, ..self.clone() }
+        Self {
+            config,
+            ..self.clone()
+        }
     }
 
     fn write_config(&self, path: &Path, lines: &str) {
@@ -66,7 +79,10 @@ impl Client {
     /// `ssh`, `scp` or `sftp` with the configuration given and nothing else.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.arg("-F").arg(&self.config).env_remove("SSH_AUTH_SOCK");
+        command
+            .arg("-F")
+            .arg(&self.config)
+            .env_remove("SSH_AUTH_SOCK");
         command
     }
 
@@ -83,6 +99,10 @@ impl Client {
         args: impl IntoIterator<Item = A>,
         stdin: &[u8],
     ) -> Output {
-        run(self.command("ssh").arg("workspace").args(args), stdin, PATIENCE)
+        run(
+            self.command("ssh").arg("workspace").args(args),
+            stdin,
+            PATIENCE,
+        )
     }
 }

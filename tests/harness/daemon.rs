@@ -35,12 +35,14 @@ pub(crate) struct Setup {
 impl Setup {
     /// Adds flags (or `--` and a command) after the harness's own.
     pub(crate) fn args<A: AsRef<OsStr>>(&mut self, args: impl IntoIterator<Item = A>) {
-        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
     }
 
     /// Sets one variable of the daemon's own environment, which is otherwise PATH, HOME and LANG.
     pub(crate) fn env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
-        self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.env
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
     }
 
     /// The home directory sessions will see; files put here belong to the daemon's user once it starts.
@@ -75,16 +77,26 @@ impl Daemon {
     /// Starts a daemon on free loopback ports and waits until it accepts. `change` may add flags.
     #[track_caller]
     pub(crate) fn start(change: impl FnOnce(&mut Setup)) -> Self {
-        let root = tempfile::Builder::new().prefix("podssh-test-").tempdir().expect("a temp dir");
+        let root = tempfile::Builder::new()
+            .prefix("podssh-test-")
+            .tempdir()
+            .expect("a temp dir");
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
         for (name, mode) in [("home", 0o750), ("run", 0o755), ("client", 0o700)] {
             let directory = root.path().join(name);
             fs::create_dir(&directory).expect("a fresh directory");
             fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).expect("chmod");
         }
-        let mut setup = Setup { root, args: Vec::new(), env: Vec::new() };
+        let mut setup = Setup {
+            root,
+            args: Vec::new(),
+            env: Vec::new(),
+        };
         let public_key = generate_key(&setup.identity());
-        write_secret(&setup.authorized_keys(), &[("tester", public_key.as_bytes())]);
+        write_secret(
+            &setup.authorized_keys(),
+            &[("tester", public_key.as_bytes())],
+        );
         change(&mut setup);
         launch(setup)
     }
@@ -134,7 +146,10 @@ impl Daemon {
     /// Waits for it to end by itself and yields its exit code (`None`: killed by a signal).
     #[track_caller]
     pub(crate) fn wait(&mut self, patience: Duration) -> Option<i32> {
-        eventually("the daemon ends", patience, || self.child.try_wait().expect("our child")).code()
+        eventually("the daemon ends", patience, || {
+            self.child.try_wait().expect("our child")
+        })
+        .code()
     }
 }
 
@@ -143,7 +158,10 @@ impl Drop for Daemon {
         self.child.kill().ok();
         self.child.wait().ok();
         if thread::panicking() {
-            eprintln!("--- daemon log ---\n{}--- end of daemon log ---", self.log());
+            eprintln!(
+                "--- daemon log ---\n{}--- end of daemon log ---",
+                self.log()
+            );
         }
     }
 }
@@ -156,8 +174,22 @@ fn launch(setup: Setup) -> Daemon {
     let log = fs::File::create(root.join("log")).expect("a log file");
     let mut command = Command::new(binary());
     command
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-        .args(["--user", USER, "--shell", "/bin/bash", "--log-format", "text", "--home"])
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+        ])
+        .args([
+            "--user",
+            USER,
+            "--shell",
+            "/bin/bash",
+            "--log-format",
+            "text",
+            "--home",
+        ])
         .arg(&home)
         .arg("--authorized-keys")
         .arg(root.join("authorized_keys"))
@@ -167,7 +199,10 @@ fn launch(setup: Setup) -> Daemon {
         .arg(&ready_file)
         .args(&setup.args)
         .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
         .env("LANG", "C.UTF-8")
         .env("HOME", &home)
         .env("PODSSH_LOG_LEVEL", "debug")
@@ -181,22 +216,35 @@ fn launch(setup: Setup) -> Daemon {
         own(&root.join("run"));
         command.uid(UID).gid(GID); // and, as root, no supplementary group: std sees to it
     }
-    let mut child =
-        command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
 
     let ready = eventually("the daemon writes its ready file", PATIENCE, || {
         if let Some(status) = child.try_wait().expect("our child") {
-            panic!("the daemon ended at start ({status}): {command:?}\n{}", read_log(root));
+            panic!(
+                "the daemon ended at start ({status}): {command:?}\n{}",
+                read_log(root)
+            );
         }
         fs::read_to_string(&ready_file).ok()
     });
     let value = |key: &str| {
-        let line = ready.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        line.unwrap_or_else(|| panic!("no {key}= in the ready file:\n{ready}")).to_owned()
+        let line = ready
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("no {key}= in the ready file:\n{ready}"))
+            .to_owned()
     };
     let (address, admin) = (value("listen"), value("admin"));
     let client = Client::new(root, &address, &setup.identity());
-    Daemon { address, admin, client, child, root: setup.root }
+    Daemon {
+        address,
+        admin,
+        client,
+        child,
+        root: setup.root,
+    }
 }
 
 /// The binary under test, at a path that the daemon's user can reach.
@@ -238,7 +286,10 @@ pub(crate) fn generate_key(path: &Path) -> String {
 #[track_caller]
 pub(crate) fn write_secret(directory: &Path, files: &[(&str, &[u8])]) {
     fs::create_dir_all(directory).expect("the Secret's directory");
-    let version = tempfile::Builder::new().prefix("..").tempdir_in(directory).expect("a version");
+    let version = tempfile::Builder::new()
+        .prefix("..")
+        .tempdir_in(directory)
+        .expect("a version");
     let version = version.keep();
     fs::set_permissions(&version, fs::Permissions::from_mode(0o755)).expect("chmod");
     for (name, content) in files {

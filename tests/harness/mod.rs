@@ -2,7 +2,10 @@
 //!
 //! Use it as `#[path = "../harness/mod.rs"] mod harness;`. Nothing here knows what is being tested:
 //! a helper that only one test binary needs lives in that binary.
-#![allow(dead_code, reason = "each test binary uses its own part of the harness")]
+#![allow(
+    dead_code,
+    reason = "each test binary uses its own part of the harness"
+)]
 #![allow(
     clippy::expect_used,
     clippy::panic,

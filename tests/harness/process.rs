@@ -31,9 +31,13 @@ pub(crate) fn eventually<T>(
 /// Runs `command` to its end with `stdin` as its standard input; kills it and panics after `patience`.
 #[track_caller]
 pub(crate) fn run(command: &mut Command, stdin: &[u8], patience: Duration) -> Output {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child =
-        command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let stdin = stdin.to_vec();
     let mut child_stdin = child.stdin.take().expect("stdin is piped");
     // A program that ends without reading its input breaks this pipe, which is its own affair.
@@ -57,7 +61,11 @@ pub(crate) fn run(command: &mut Command, stdin: &[u8], patience: Duration) -> Ou
     };
     let stdout = stdout.join().expect("the reader of stdout does not panic");
     let stderr = stderr.join().expect("the reader of stderr does not panic");
-    Output { status, stdout, stderr }
+    Output {
+        status,
+        stdout,
+        stderr,
+    }
 }
 
 fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
@@ -75,7 +83,11 @@ impl Background {
     /// Starts `command`, whose streams the caller has already chosen.
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Self {
-        Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")))
+        Self(
+            command
+                .spawn()
+                .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")),
+        )
     }
 
     /// Whether the process has not ended yet.

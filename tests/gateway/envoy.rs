@@ -1,0 +1,243 @@
+//! A real Envoy with the shipped configuration: only addresses, ports and the path of `cds.yaml` differ.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::harness::client::Client;
+use crate::harness::daemon::Daemon;
+use crate::harness::process::{Background, PATIENCE, eventually};
+
+const BOOTSTRAP: &str = include_str!("../../manifests/gateway/envoy/envoy.yaml");
+const WORKSPACES: &str = include_str!("../../manifests/gateway/envoy/cds.yaml");
+
+/// The name of the workspace in the shipped files.
+pub(crate) const WORKSPACE: &str = "workspace.ws-demo.svc.cluster.local";
+
+/// A running Envoy.
+pub(crate) struct Envoy {
+    /// Where it answers CONNECT, `127.0.0.1:PORT`.
+    pub(crate) gateway: String,
+    admin: String,
+    directory: TempDir,
+    _process: Background,
+}
+
+impl Envoy {
+    /// The gateway as shipped, in front of one daemon.
+    #[track_caller]
+    pub(crate) fn before(daemon: &Daemon) -> Self {
+        Self::start(&[(WORKSPACE, &daemon.address)], str::to_owned, &[])
+    }
+
+    /// The gateway with `workspaces` (name, address), a bootstrap changed by `change`, more arguments.
+    #[track_caller]
+    pub(crate) fn start(
+        workspaces: &[(&str, &str)],
+        change: impl FnOnce(&str) -> String,
+        args: &[&str],
+    ) -> Self {
+        let directory = tempfile::tempdir().expect("a temp dir");
+        let xds = directory.path().join("xds");
+        fs::create_dir(&xds).expect("a directory for cds.yaml");
+        let bootstrap = [
+            ("/etc/envoy-xds", xds.to_str().expect("a temp dir in UTF-8")),
+            (
+                "address: 127.0.0.1, port_value: 9901",
+                "address: 127.0.0.1, port_value: 0",
+            ),
+            (
+                "address: 0.0.0.0, port_value: 8080",
+                "address: 127.0.0.1, port_value: 0",
+            ),
+        ]
+        .iter()
+        .fold(BOOTSTRAP.to_owned(), |text, (from, to)| {
+            replace(&text, from, to)
+        });
+        fs::write(directory.path().join("envoy.yaml"), change(&bootstrap)).expect("envoy.yaml");
+        write_workspaces(&directory, workspaces);
+        Self::launch(directory, args)
+    }
+
+    fn launch(directory: TempDir, args: &[&str]) -> Self {
+        let log = fs::File::create(directory.path().join("log")).expect("a log file");
+        let admin_file = directory.path().join("admin");
+        let mut process = Background::start(
+            Command::new(program())
+                .arg("--config-path")
+                .arg(directory.path().join("envoy.yaml"))
+                .arg("--admin-address-path")
+                .arg(&admin_file)
+                .args([
+                    "--disable-hot-restart",
+                    "--concurrency",
+                    "1",
+                    "--log-level",
+                    "warning",
+                ])
+                .args(args)
+                .current_dir(directory.path())
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().expect("a second handle"))
+                .stderr(log),
+        );
+        let mut ready = |what: &str, condition: &mut dyn FnMut() -> Option<String>| {
+            eventually(what, PATIENCE, || {
+                let log = || fs::read_to_string(directory.path().join("log")).unwrap_or_default();
+                assert!(process.is_running(), "Envoy ended at start:\n{}", log());
+                condition()
+            })
+        };
+        let admin = ready("Envoy's admin page is up", &mut || {
+            fs::read_to_string(&admin_file)
+                .ok()
+                .filter(|address| !address.is_empty())
+        });
+        let gateway = ready("Envoy listens", &mut || {
+            let (200, _) = get(&admin, "/ready") else {
+                return None;
+            };
+            let (_, listeners) = get(&admin, "/listeners");
+            let line = listeners
+                .lines()
+                .find_map(|line| line.strip_prefix("ssh_connect::"));
+            line.map(str::to_owned)
+        });
+        Self {
+            gateway,
+            admin,
+            directory,
+            _process: process,
+        }
+    }
+
+    /// Replaces the list of workspaces while Envoy runs, and waits until it has taken the new one.
+    #[track_caller]
+    pub(crate) fn set_workspaces(&self, workspaces: &[(&str, &str)]) {
+        let before = self.stat("cluster_manager.cds.update_success");
+        write_workspaces(&self.directory, workspaces);
+        eventually("Envoy takes the new cds.yaml", PATIENCE, || {
+            (self.stat("cluster_manager.cds.update_success") > before).then_some(())
+        });
+    }
+
+    /// One counter or gauge of Envoy's own.
+    pub(crate) fn stat(&self, name: &str) -> u64 {
+        let (_, stats) = get(&self.admin, "/stats");
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.and_then(|value| value.trim().parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// The directory whose files Envoy follows.
+    pub(crate) fn xds(&self) -> PathBuf {
+        self.directory.path().join("xds")
+    }
+
+    /// The daemon's ssh client, going through this gateway by `proxy_command`; `GATEWAY` in it stands
+    /// for the address.
+    pub(crate) fn client(&self, daemon: &Daemon, proxy_command: &str) -> Client {
+        let proxy_command = proxy_command.replace("GATEWAY", &self.gateway);
+        daemon.client.reaching(
+            "gateway",
+            &format!("  HostName {WORKSPACE}\n  Port 80\n  ProxyCommand {proxy_command}\n"),
+        )
+    }
+
+    /// The same by the tool that is on most machines.
+    pub(crate) fn client_by_nc(&self, daemon: &Daemon) -> Client {
+        self.client(daemon, "nc -X connect -x GATEWAY %h %p")
+    }
+}
+
+/// Envoy itself, or the test fails and says how to get it.
+fn program() -> PathBuf {
+    let cache = || {
+        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+        let base = std::env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(home)?;
+        Some(base.join("podssh"))
+    };
+    let path = std::env::var_os("PODSSH_ENVOY")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let cache = std::env::var_os("PODSSH_CACHE")
+                .map(PathBuf::from)
+                .or_else(cache)?;
+            Some(cache.join("bin/envoy"))
+        });
+    let path = path.expect("HOME, PODSSH_CACHE or PODSSH_ENVOY is set");
+    assert!(
+        path.exists(),
+        "no Envoy at {}: run scripts/install test",
+        path.display()
+    );
+    path
+}
+
+/// One cds.yaml entry per workspace, each the shipped one with another name and address. Envoy notices
+/// a rename, not a write.
+fn write_workspaces(directory: &TempDir, workspaces: &[(&str, &str)]) {
+    let (head, entry) = WORKSPACES
+        .split_once("resources:\n")
+        .expect("resources: in cds.yaml");
+    let mut text = format!("{head}resources:\n");
+    for (name, address) in workspaces {
+        let (host, port) = address.rsplit_once(':').expect("HOST:PORT");
+        let entry = replace(
+            entry,
+            &format!("address: {WORKSPACE}, port_value: 80"),
+            &format!("address: {host}, port_value: {port}"),
+        );
+        text.push_str(&replace(&entry, WORKSPACE, name));
+    }
+    if workspaces.is_empty() {
+        text.replace_range(text.len() - 1.., " []\n");
+    }
+    let xds = directory.path().join("xds");
+    fs::write(xds.join("cds.yaml.new"), text).expect("cds.yaml.new");
+    fs::rename(xds.join("cds.yaml.new"), xds.join("cds.yaml")).expect("cds.yaml");
+}
+
+/// `str::replace` that insists on something to replace: a shipped file that changed must not turn a
+/// test into one of something else.
+#[track_caller]
+pub(crate) fn replace(text: &str, from: &str, to: &str) -> String {
+    assert!(
+        text.contains(from),
+        "not in the shipped file any more: {from}"
+    );
+    text.replace(from, to)
+}
+
+/// A plain HTTP GET: status and body.
+fn get(address: &str, path: &str) -> (u16, String) {
+    request(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"),
+    )
+    .unwrap_or_default()
+}
+
+/// Sends `head` and yields the status and all that follows the head of the answer until the end.
+pub(crate) fn request(address: &str, head: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
+    stream.write_all(head.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
