@@ -130,11 +130,11 @@ fn putty_carries_ssh_by_its_own_proxy_setting() {
         let mut plink = Command::new("plink");
         plink
             .env("HOME", home.path())
-            .args(["-batch", "-ssh", "-load", "workspace", "-i"]);
+            .args(["-batch", "-load", "workspace", "-i"]);
         plink
             .arg(&key)
             .args(["-hostkey", &fingerprint(&daemon.client.known_hosts)]);
-        plink.args(["-l", USER, WORKSPACE, command]);
+        plink.args(["-l", USER, command]); // the host is the saved session's
         run(&mut plink, stdin, PATIENCE)
     };
     let output = plink("exit 42", b"");

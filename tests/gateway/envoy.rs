@@ -152,9 +152,24 @@ impl Envoy {
         )
     }
 
+    /// The same by a tool that ends when the gateway closes the tunnel. nc stays, and ssh then notices
+    /// only when it next writes.
+    pub(crate) fn client_by_proxytunnel(&self, daemon: &Daemon) -> Client {
+        self.client(daemon, "proxytunnel -q -p GATEWAY -d %h:%p")
+    }
+
     /// The same by the tool that is on most machines.
     pub(crate) fn client_by_nc(&self, daemon: &Daemon) -> Client {
         self.client(daemon, "nc -X connect -x GATEWAY %h %p")
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+            eprintln!("--- Envoy log ---\n{log}--- end of Envoy log ---");
+        }
     }
 }
 

@@ -1,9 +1,8 @@
 //! `-L` and `-D` through the gateway, and the way VS Code opens its connection.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
 use std::thread;
 
 use crate::envoy::Envoy;
@@ -24,6 +23,12 @@ fn echo_server() -> u16 {
         }
     });
     port
+}
+
+/// Where ssh may listen. It takes no port 0 for `-D` and would not tell which one it got.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound")
 }
 
 /// Sends a megabyte, expects it back.
@@ -61,8 +66,7 @@ fn dynamic_forwarding_carries_data() {
     let daemon = Daemon::start(|_| ());
     let envoy = Envoy::before(&daemon);
     let client = envoy.client_by_nc(&daemon);
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    let proxy = free.expect("a free port"); // ssh cannot tell which port it chose by itself
+    let proxy = free_address();
     let mut ssh = client.command("ssh");
     ssh.args([
         "-o",
@@ -93,8 +97,7 @@ fn vs_codes_opening_line_prints_ready_and_nothing_else() {
     let daemon = Daemon::start(|_| ());
     let envoy = Envoy::before(&daemon);
     let mut ssh = envoy.client_by_nc(&daemon).command("ssh");
-    ssh.args(["-T", "-D", "0", "workspace", "bash"])
-        .stderr(Stdio::inherit());
+    ssh.args(["-T", "-D", &free_address().to_string(), "workspace", "bash"]);
     let output = run(&mut ssh, b"echo READY\n", PATIENCE);
     assert_eq!(output.stdout, b"READY\n", "{output:?}");
     assert_eq!(output.status.code(), Some(0));

@@ -5,7 +5,9 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that cannot be set up has failed"
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a test that cannot be set up has failed, and says why where the test runner shows it"
 )]
 
 #[path = "../harness/mod.rs"]
