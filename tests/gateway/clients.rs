@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::envoy::{Envoy, WORKSPACE};
-use crate::harness::daemon::{Daemon, USER, binary};
+use crate::harness::daemon::{Daemon, binary, user};
 use crate::harness::process::{PATIENCE, run};
 
 /// Proves one ProxyCommand; `GATEWAY`, `GATEWAY_HOST` and `GATEWAY_PORT` stand for the address.
@@ -134,7 +134,7 @@ fn putty_carries_ssh_by_its_own_proxy_setting() {
         plink
             .arg(&key)
             .args(["-hostkey", &fingerprint(&daemon.client.known_hosts)]);
-        plink.args(["-l", USER, command]); // the host is the saved session's
+        plink.args(["-l", user(), command]); // the host is the saved session's
         run(&mut plink, stdin, PATIENCE)
     };
     let output = plink("exit 42", b"");

@@ -9,7 +9,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 
 use crate::envoy::{Envoy, replace};
 use crate::harness::client::Client;
-use crate::harness::daemon::{Daemon, USER};
+use crate::harness::daemon::{Daemon, user};
 use crate::harness::process::{PATIENCE, eventually, run};
 
 /// `ssh -tt workspace` on a terminal of ours.
@@ -143,6 +143,7 @@ async def main():
 asyncio.run(main())
 "#,
         WORKSPACE = crate::envoy::WORKSPACE,
+        USER = user(),
     );
     let mut command = Command::new(python());
     command.args(["-c", &script, &envoy.gateway]);

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::daemon::{USER, binary};
+use super::daemon::binary;
 use super::process::{PATIENCE, run};
 
 /// An ssh client whose host `workspace` is one daemon.
@@ -21,17 +21,24 @@ pub(crate) struct Client {
     /// The private key that may log in.
     pub(crate) identity: PathBuf,
     directory: PathBuf,
+    user: String,
 }
 
 impl Client {
-    /// A client that connects straight to `address` (`HOST:PORT`); files go to `root/client`.
-    pub(super) fn new(root: &Path, address: &str, identity: &Path) -> Self {
-        let directory = root.join("client");
+    /// A client of `user` that connects straight to `address` (`HOST:PORT`) and knows the keys in
+    /// `host_keys`; its files go to `directory`.
+    pub(crate) fn new(
+        directory: &Path,
+        user: &str,
+        address: &str,
+        identity: &Path,
+        host_keys: &Path,
+    ) -> Self {
         let known_hosts = directory.join("known_hosts");
         let mut command = Command::new(binary());
         command
             .args(["host-keys", "--host-keys"])
-            .arg(root.join("run/host_keys"))
+            .arg(host_keys)
             .arg("workspace");
         let output = run(&mut command, b"", PATIENCE);
         assert!(output.status.success(), "podssh host-keys: {output:?}");
@@ -46,7 +53,8 @@ impl Client {
             config,
             known_hosts,
             identity: identity.to_owned(),
-            directory,
+            directory: directory.to_owned(),
+            user: user.to_owned(),
         };
         client.write_config(&client.config, &direct);
         client
@@ -64,7 +72,7 @@ impl Client {
     }
 
     fn write_config(&self, path: &Path, lines: &str) {
-        let mut text = format!("Host workspace\n  User {USER}\n{lines}");
+        let mut text = format!("Host workspace\n  User {}\n{lines}", self.user);
         writeln!(text, "  IdentityFile {}", self.identity.display()).expect("a String grows");
         writeln!(text, "  UserKnownHostsFile {}", self.known_hosts.display())
             .expect("a String grows");

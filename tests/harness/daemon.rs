@@ -1,7 +1,7 @@
 //! A `podssh serve` of the test's own: private directories, private keys, free ports, gone on drop.
 //!
 //! Laid out as in a pod: keys come from a Secret-style directory whose files are links through
-//! `..data`. The daemon never runs as root here: when the tests do, it gets uid 1000 and gid 100.
+//! `..data`. The daemon never runs as root here: when the tests do, it gets a uid nobody else has.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -9,21 +9,46 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::{Pid, Uid, User, geteuid};
 use tempfile::TempDir;
 
 use super::client::Client;
 use super::process::{PATIENCE, eventually};
 
+/// Whom the daemon serves.
+struct Account {
+    name: String,
+    /// What the daemon is started as; `None` when that is who runs the tests.
+    ids: Option<(u32, u32)>,
+}
+
+/// Whoever runs the tests; for root, jovyan with a uid that has no passwd entry and gid 100, as in a
+/// cluster that assigns uids. A uid that has one could be served under its own name only.
+fn account() -> &'static Account {
+    static ACCOUNT: LazyLock<Account> = LazyLock::new(|| {
+        let entry = |uid: Uid| User::from_uid(uid).ok().flatten();
+        if !geteuid().is_root() {
+            let name = entry(geteuid()).map_or("jovyan".to_owned(), |user| user.name);
+            return Account { name, ids: None };
+        }
+        let free = (1000..).find(|uid| entry(Uid::from_raw(*uid)).is_none());
+        Account {
+            name: "jovyan".to_owned(),
+            ids: free.map(|uid| (uid, 100)),
+        }
+    });
+    &ACCOUNT
+}
+
 /// The user name clients log in with.
-pub(crate) const USER: &str = "jovyan";
-const UID: u32 = 1000;
-const GID: u32 = 100;
+pub(crate) fn user() -> &'static str {
+    &account().name
+}
 
 /// What a test may change before the daemon starts.
 pub(crate) struct Setup {
@@ -183,7 +208,7 @@ fn launch(setup: Setup) -> Daemon {
         ])
         .args([
             "--user",
-            USER,
+            user(),
             "--shell",
             "/bin/bash",
             "--log-format",
@@ -211,10 +236,10 @@ fn launch(setup: Setup) -> Daemon {
         .stdin(std::process::Stdio::null())
         .stdout(log.try_clone().expect("a second handle"))
         .stderr(log);
-    if geteuid().is_root() {
-        own(&home);
-        own(&root.join("run"));
-        command.uid(UID).gid(GID); // and, as root, no supplementary group: std sees to it
+    if let Some((uid, gid)) = account().ids {
+        own(&home, uid, gid);
+        own(&root.join("run"), uid, gid);
+        command.uid(uid).gid(gid); // and, as root, no supplementary group: std sees to it
     }
     let mut child = command
         .spawn()
@@ -237,7 +262,13 @@ fn launch(setup: Setup) -> Daemon {
             .to_owned()
     };
     let (address, admin) = (value("listen"), value("admin"));
-    let client = Client::new(root, &address, &setup.identity());
+    let client = Client::new(
+        &root.join("client"),
+        user(),
+        &address,
+        &setup.identity(),
+        &root.join("run/host_keys"),
+    );
     Daemon {
         address,
         admin,
@@ -249,7 +280,7 @@ fn launch(setup: Setup) -> Daemon {
 
 /// The binary under test, at a path that the daemon's user can reach.
 ///
-/// A clone below root's own home is out of reach for uid 1000, so root's runs use a copy then.
+/// A clone below root's own home is out of reach for other users, so root's runs use a copy then.
 pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<(PathBuf, Option<TempDir>)> = OnceLock::new();
     let (path, _copy) = BINARY.get_or_init(|| {
@@ -317,14 +348,14 @@ pub(crate) fn write_secret(directory: &Path, files: &[(&str, &[u8])]) {
 }
 
 /// Hands a directory and what is in it to the daemon's user.
-fn own(path: &Path) {
-    chown(path, Some(UID), Some(GID)).expect("root may chown");
+fn own(path: &Path, uid: u32, gid: u32) {
+    chown(path, Some(uid), Some(gid)).expect("root may chown");
     for entry in fs::read_dir(path).expect("a directory of ours") {
         let entry = entry.expect("an entry of a directory of ours");
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            own(&entry.path());
+            own(&entry.path(), uid, gid);
         } else {
-            std::os::unix::fs::lchown(entry.path(), Some(UID), Some(GID)).expect("root may chown");
+            std::os::unix::fs::lchown(entry.path(), Some(uid), Some(gid)).expect("root may chown");
         }
     }
 }
