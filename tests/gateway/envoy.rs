@@ -1,16 +1,14 @@
 //! A real Envoy with the shipped configuration: only addresses, ports and the path of `cds.yaml` differ.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::harness::client::Client;
 use crate::harness::daemon::Daemon;
+use crate::harness::http::get;
 use crate::harness::process::{Background, PATIENCE, eventually};
 
 const BOOTSTRAP: &str = include_str!("../../manifests/gateway/envoy/envoy.yaml");
@@ -232,27 +230,4 @@ pub(crate) fn replace(text: &str, from: &str, to: &str) -> String {
         "not in the shipped file any more: {from}"
     );
     text.replace(from, to)
-}
-
-/// A plain HTTP GET: status and body.
-fn get(address: &str, path: &str) -> (u16, String) {
-    request(
-        address,
-        &format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"),
-    )
-    .unwrap_or_default()
-}
-
-/// Sends `head` and yields the status and all that follows the head of the answer until the end.
-pub(crate) fn request(address: &str, head: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .ok()?;
-    stream.write_all(head.as_bytes()).ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }

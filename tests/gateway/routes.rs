@@ -6,8 +6,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
-use crate::envoy::{Envoy, WORKSPACE, replace, request};
+use crate::envoy::{Envoy, WORKSPACE, replace};
 use crate::harness::daemon::Daemon;
+use crate::harness::http::request;
 use crate::harness::process::PATIENCE;
 use crate::session::Session;
 

@@ -1,0 +1,91 @@
+//! The container engine, and the images built once for all tests of this binary.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use crate::harness::daemon::binary;
+use crate::harness::process::run;
+
+/// A build on a loaded machine, packages downloaded.
+const BUILD: Duration = Duration::from_secs(1800);
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+static ENGINE: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    let pid = std::process::id().to_string();
+    let answer = script("container-engine", &[&pid], &[]);
+    answer
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+});
+
+/// The workspace image, built from the Dockerfile around the release binary.
+pub(crate) static IMAGE: LazyLock<String> = LazyLock::new(|| {
+    let binary = binary();
+    assert!(
+        binary.ends_with("target/release/podssh") || env!("CARGO_BIN_EXE_podssh").contains("/release/"),
+        "the image holds the release binary: run with --release"
+    );
+    let base = script("base-image", &[], &ENGINE);
+    build(
+        "podssh-workspace:test",
+        Path::new(ROOT),
+        &[("BASE_IMAGE", base.trim()), ("BIN_STAGE", "prebuilt")],
+    )
+});
+
+/// The example child image on top of it.
+pub(crate) static CHILD: LazyLock<String> = LazyLock::new(|| {
+    let context = Path::new(ROOT).join("image/examples/python");
+    build("podssh-workspace-python:test", &context, &[("BASE_IMAGE", &IMAGE)])
+});
+
+/// Runs `docker ARGS...` to its end.
+#[track_caller]
+pub(crate) fn docker(args: &[&str]) -> Output {
+    run(command().args(args), b"", BUILD)
+}
+
+/// Runs `docker ARGS...`, insists that it succeeds, and yields its standard output without the line end.
+#[track_caller]
+pub(crate) fn docker_ok(args: &[&str]) -> String {
+    let output = docker(args);
+    assert!(output.status.success(), "docker {args:?}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+fn command() -> Command {
+    let program = ENGINE.iter().find(|(name, _)| name == "DOCKER").expect("DOCKER=");
+    let mut command = Command::new(&program.1);
+    command
+        .envs(ENGINE.iter().map(|(name, value)| (name, value)))
+        .env("DOCKER_BUILDKIT", "1");
+    command
+}
+
+#[track_caller]
+fn build(tag: &str, context: &Path, args: &[(&str, &str)]) -> String {
+    let mut build = command();
+    build.args(["build", "--progress", "plain", "--tag", tag]);
+    for (name, value) in args {
+        build.arg("--build-arg").arg(format!("{name}={value}"));
+    }
+    let output = run(build.arg(context), b"", BUILD);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "docker build {}:\n{log}", context.display());
+    tag.to_owned()
+}
+
+#[track_caller]
+fn script(name: &str, args: &[&str], env: &[(String, String)]) -> String {
+    let mut command = Command::new(Path::new(ROOT).join("scripts").join(name));
+    command.args(args).envs(env.iter().map(|(name, value)| (name, value)));
+    let output = run(&mut command, b"", BUILD);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "scripts/{name}: {}\n{stderr}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
