@@ -10,6 +10,7 @@ use crate::harness::client::Client;
 use crate::harness::daemon::Daemon;
 use crate::harness::http::get;
 use crate::harness::process::{Background, PATIENCE, eventually};
+use crate::harness::tools;
 
 const BOOTSTRAP: &str = include_str!("../../manifests/gateway/envoy/envoy.yaml");
 const WORKSPACES: &str = include_str!("../../manifests/gateway/envoy/cds.yaml");
@@ -67,7 +68,7 @@ impl Envoy {
         let log = fs::File::create(directory.path().join("log")).expect("a log file");
         let admin_file = directory.path().join("admin");
         let mut process = Background::start(
-            Command::new(program())
+            Command::new(tools::envoy())
                 .arg("--config-path")
                 .arg(directory.path().join("envoy.yaml"))
                 .arg("--admin-address-path")
@@ -169,32 +170,6 @@ impl Drop for Envoy {
             eprintln!("--- Envoy log ---\n{log}--- end of Envoy log ---");
         }
     }
-}
-
-/// Envoy itself, or the test fails and says how to get it.
-fn program() -> PathBuf {
-    let cache = || {
-        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-        let base = std::env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(home)?;
-        Some(base.join("podssh"))
-    };
-    let path = std::env::var_os("PODSSH_ENVOY")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let cache = std::env::var_os("PODSSH_CACHE")
-                .map(PathBuf::from)
-                .or_else(cache)?;
-            Some(cache.join("bin/envoy"))
-        });
-    let path = path.expect("HOME, PODSSH_CACHE or PODSSH_ENVOY is set");
-    assert!(
-        path.exists(),
-        "no Envoy at {}: run scripts/install test",
-        path.display()
-    );
-    path
 }
 
 /// One cds.yaml entry per workspace, each the shipped one with another name and address. Envoy notices

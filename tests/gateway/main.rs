@@ -18,6 +18,7 @@ mod session;
 
 mod clients;
 mod forwards;
+mod istio;
 mod routes;
 mod terminals;
 mod transfers;

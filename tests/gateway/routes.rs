@@ -20,7 +20,7 @@ fn nowhere() -> String {
 
 /// The status of `CONNECT authority` in both HTTP versions, which must agree.
 #[track_caller]
-fn status(envoy: &Envoy, authority: &str) -> u16 {
+pub(crate) fn status(envoy: &Envoy, authority: &str) -> u16 {
     let answers = ["1.0", "1.1"].map(|version| {
         let head = format!(
             "CONNECT {authority} HTTP/{version}\r\nHost: {authority}\r\nConnection: close\r\n\r\n"

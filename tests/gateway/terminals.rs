@@ -11,6 +11,7 @@ use crate::envoy::{Envoy, replace};
 use crate::harness::client::Client;
 use crate::harness::daemon::{Daemon, user};
 use crate::harness::process::{PATIENCE, eventually, run};
+use crate::harness::tools::python;
 
 /// `ssh -tt workspace` on a terminal of ours.
 struct Terminal {
@@ -154,16 +155,6 @@ asyncio.run(main())
         "TERM -1 -15\n",
         "{output:?}"
     );
-}
-
-/// The Python that has asyncssh.
-fn python() -> String {
-    std::env::var("PODSSH_PYTHON").unwrap_or_else(|_| {
-        let home = std::env::var("HOME").expect("HOME");
-        let cache = std::env::var("XDG_CACHE_HOME").unwrap_or(format!("{home}/.cache"));
-        let cache = std::env::var("PODSSH_CACHE").unwrap_or(format!("{cache}/podssh"));
-        format!("{cache}/venv/bin/python")
-    })
 }
 
 /// The shipped gateway, except that silence of five seconds ends a tunnel.

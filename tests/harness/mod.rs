@@ -17,3 +17,4 @@ pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod http;
 pub(crate) mod process;
+pub(crate) mod tools;

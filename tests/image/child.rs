@@ -12,14 +12,20 @@ fn its_packages_and_its_path_are_there_in_every_kind_of_session() {
     assert_eq!(container.session("tree --version | cut -d' ' -f1"), "tree");
     let by_exec = container.session("echo $PATH");
     assert!(by_exec.starts_with("/opt/venv/bin:"), "{by_exec}");
-    assert_eq!(container.session("python -c 'import cowsay, sys; print(sys.prefix)'"), "/opt/venv");
+    assert_eq!(
+        container.session("python -c 'import cowsay, sys; print(sys.prefix)'"),
+        "/opt/venv"
+    );
 
     // A login shell reads /etc/profile, which resets PATH on Debian.
     let line = b"shopt -q login_shell && echo PATH=$PATH; env | grep PODSSH; exit\n";
     let none: [&str; 0] = [];
     let output = container.client.ssh_with(none, line);
     let screen = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(screen.contains(&format!("PATH={by_exec}\n")), "{by_exec} is lost: {output:?}");
+    assert!(
+        screen.contains(&format!("PATH={by_exec}\n")),
+        "{by_exec} is lost: {output:?}"
+    );
     assert!(!screen.contains("PODSSH_SESSION_PATH"), "{screen}");
 }
 
@@ -27,9 +33,15 @@ fn its_packages_and_its_path_are_there_in_every_kind_of_session() {
 fn its_cmd_runs_beside_the_server_and_its_end_ends_the_workspace() {
     let container = Container::start(&CHILD, USER, &[]);
     eventually("the child image's own server answers", PATIENCE, || {
-        let output = container.client.ssh(["curl --silent --fail http://127.0.0.1:8000/"]);
+        let output = container
+            .client
+            .ssh(["curl --silent --fail http://127.0.0.1:8000/"]);
         output.status.success().then_some(())
     });
     container.client.ssh(["pkill -INT -f http.server"]);
-    assert_eq!(container.exit_code(), "0", "http.server ends with 0 at SIGINT, and so does podssh");
+    assert_eq!(
+        container.exit_code(),
+        "0",
+        "http.server ends with 0 at SIGINT, and so does podssh"
+    );
 }

@@ -39,7 +39,10 @@ impl Container {
     /// mounted as the kubelet mounts a Secret under `fsGroup`; waits until it is ready.
     #[track_caller]
     pub(crate) fn start(image: &str, user: &str, further: &[&str]) -> Self {
-        let root = tempfile::Builder::new().prefix("podssh-image-").tempdir().expect("a temp dir");
+        let root = tempfile::Builder::new()
+            .prefix("podssh-image-")
+            .tempdir()
+            .expect("a temp dir");
         let path = |name: &str| root.path().join(name);
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
         fs::create_dir(path("client")).expect("a directory");
@@ -47,10 +50,17 @@ impl Container {
         let public = generate_key(&identity);
         write_secret(&path("keys"), &[("tester", public.as_bytes())]);
         fs::create_dir(path("home")).expect("a directory");
-        let group = user.split_once(':').and_then(|(_, gid)| gid.parse().ok()).expect("UID:GID");
+        let group = user
+            .split_once(':')
+            .and_then(|(_, gid)| gid.parse().ok())
+            .expect("UID:GID");
         // Not the user's own, as on a fresh volume: only fsGroup makes it writable.
         share(path("home"), group, 0o2775);
-        share(fs::canonicalize(path("keys/tester")).expect("the key's file"), group, 0o440);
+        share(
+            fs::canonicalize(path("keys/tester")).expect("the key's file"),
+            group,
+            0o440,
+        );
 
         let mounts = [
             format!("{}:/home/jovyan", path("home").display()),
@@ -59,7 +69,12 @@ impl Container {
         let mut args = vec!["run", "--detach", "--user", user];
         args.extend(HARDENING);
         args.extend(mounts.iter().flat_map(|mount| ["--volume", mount]));
-        args.extend(["--publish", "127.0.0.1::2222", "--publish", "127.0.0.1::9090"]);
+        args.extend([
+            "--publish",
+            "127.0.0.1::2222",
+            "--publish",
+            "127.0.0.1::9090",
+        ]);
         args.extend(["--env", "PODSSH_GRACE=5s"]);
         args.extend(further);
         args.push(image);
@@ -88,7 +103,9 @@ impl Container {
     pub(crate) fn session(&self, command: &str) -> String {
         let output = self.client.ssh([command]);
         assert!(output.status.success(), "{command}: {output:?}");
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned()
     }
 
     /// The volume mounted as home, as seen from outside.
@@ -113,7 +130,10 @@ impl Container {
 impl Drop for Container {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("--- container log ---\n{}--- end of container log ---", logs(&self.id));
+            eprintln!(
+                "--- container log ---\n{}--- end of container log ---",
+                logs(&self.id)
+            );
         }
         docker(&["rm", "--force", &self.id]);
     }
@@ -128,6 +148,10 @@ fn logs(id: &str) -> String {
 /// container's users reach it as others.
 fn share(path: PathBuf, group: u32, mode: u32) {
     let owned = chown(&path, Some(0), Some(group)).is_ok();
-    let mode = if owned { mode } else { mode | ((mode >> 3) & 0o7) };
+    let mode = if owned {
+        mode
+    } else {
+        mode | ((mode >> 3) & 0o7)
+    };
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
 }

@@ -27,7 +27,8 @@ static ENGINE: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
 pub(crate) static IMAGE: LazyLock<String> = LazyLock::new(|| {
     let binary = binary();
     assert!(
-        binary.ends_with("target/release/podssh") || env!("CARGO_BIN_EXE_podssh").contains("/release/"),
+        binary.ends_with("target/release/podssh")
+            || env!("CARGO_BIN_EXE_podssh").contains("/release/"),
         "the image holds the release binary: run with --release"
     );
     let base = script("base-image", &[], &ENGINE);
@@ -41,7 +42,11 @@ pub(crate) static IMAGE: LazyLock<String> = LazyLock::new(|| {
 /// The example child image on top of it.
 pub(crate) static CHILD: LazyLock<String> = LazyLock::new(|| {
     let context = Path::new(ROOT).join("image/examples/python");
-    build("podssh-workspace-python:test", &context, &[("BASE_IMAGE", &IMAGE)])
+    build(
+        "podssh-workspace-python:test",
+        &context,
+        &[("BASE_IMAGE", &IMAGE)],
+    )
 });
 
 /// Runs `docker ARGS...` to its end.
@@ -55,11 +60,16 @@ pub(crate) fn docker(args: &[&str]) -> Output {
 pub(crate) fn docker_ok(args: &[&str]) -> String {
     let output = docker(args);
     assert!(output.status.success(), "docker {args:?}: {output:?}");
-    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned()
 }
 
 fn command() -> Command {
-    let program = ENGINE.iter().find(|(name, _)| name == "DOCKER").expect("DOCKER=");
+    let program = ENGINE
+        .iter()
+        .find(|(name, _)| name == "DOCKER")
+        .expect("DOCKER=");
     let mut command = Command::new(&program.1);
     command
         .envs(ENGINE.iter().map(|(name, value)| (name, value)))
@@ -76,16 +86,26 @@ fn build(tag: &str, context: &Path, args: &[(&str, &str)]) -> String {
     }
     let output = run(build.arg(context), b"", BUILD);
     let log = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "docker build {}:\n{log}", context.display());
+    assert!(
+        output.status.success(),
+        "docker build {}:\n{log}",
+        context.display()
+    );
     tag.to_owned()
 }
 
 #[track_caller]
 fn script(name: &str, args: &[&str], env: &[(String, String)]) -> String {
     let mut command = Command::new(Path::new(ROOT).join("scripts").join(name));
-    command.args(args).envs(env.iter().map(|(name, value)| (name, value)));
+    command
+        .args(args)
+        .envs(env.iter().map(|(name, value)| (name, value)));
     let output = run(&mut command, b"", BUILD);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "scripts/{name}: {}\n{stderr}", output.status);
+    assert!(
+        output.status.success(),
+        "scripts/{name}: {}\n{stderr}",
+        output.status
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
