@@ -10,7 +10,8 @@ use crate::harness::tools::yaml;
 use crate::routes::status;
 
 const STATIC: &str = include_str!("../../manifests/gateway/istio/envoy-filter.yaml");
-const PER_WORKSPACE: &str = include_str!("../../manifests/gateway/istio/per-workspace/envoy-filter.yaml");
+const PER_WORKSPACE: &str =
+    include_str!("../../manifests/gateway/istio/per-workspace/envoy-filter.yaml");
 
 /// Istio's gateway: websocket upgrades, HTTP/1.0 by `ISTIO_META_HTTP10`, no idle time-out, a route table
 /// that ignores ports and has a virtual host of somebody else's.
@@ -34,7 +35,10 @@ fn istiod(daemon: &Daemon, patches: &Value) -> String {
             }]
         }
     });
-    for patch in patches["spec"]["configPatches"].as_array().expect("configPatches") {
+    for patch in patches["spec"]["configPatches"]
+        .as_array()
+        .expect("configPatches")
+    {
         let value = &patch["patch"]["value"];
         match patch["applyTo"].as_str().expect("applyTo") {
             "NETWORK_FILTER" => merge(&mut manager, &value["typed_config"]),
@@ -81,7 +85,9 @@ fn merge(into: &mut Value, from: &Value) {
 }
 
 fn insert(list: &mut Value, at: usize, value: &Value) {
-    list.as_array_mut().expect("a list").insert(at, value.clone());
+    list.as_array_mut()
+        .expect("a list")
+        .insert(at, value.clone());
 }
 
 /// An Envoy as istiod would configure it from the shipped file, and a client going through it.
@@ -99,12 +105,19 @@ fn the_static_filter_reaches_every_workspace_and_nothing_else() {
     let (envoy, client) = start(&daemon, STATIC);
     assert_eq!(client.ssh(["exit 42"]).status.code(), Some(42));
     assert_eq!(status(&envoy, "another.ws-demo.svc.cluster.local:80"), 404);
-    assert_eq!(status(&envoy, "workspace.default.svc.cluster.local:80"), 403);
+    assert_eq!(
+        status(&envoy, "workspace.default.svc.cluster.local:80"),
+        403
+    );
     assert_eq!(status(&envoy, &format!("{WORKSPACE}:22")), 403);
     assert_eq!(status(&envoy, "127.0.0.1:22"), 404);
     let head = "GET / HTTP/1.1\r\nHost: web.example\r\nConnection: close\r\n\r\n";
     let web = crate::harness::http::request(&envoy.gateway, head);
-    assert_eq!(web.map(|(status, _)| status), Some(204), "other hosts of the port are as before");
+    assert_eq!(
+        web.map(|(status, _)| status),
+        Some(204),
+        "other hosts of the port are as before"
+    );
 }
 
 #[test]

@@ -17,7 +17,11 @@ pub(crate) fn tool(variable: &str, usual: &str) -> PathBuf {
         let cache = || set("XDG_CACHE_HOME").unwrap_or_else(home).join("podssh");
         set("PODSSH_CACHE").unwrap_or_else(cache).join(usual)
     });
-    assert!(path.exists(), "{} is missing: run scripts/install test", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run scripts/install test",
+        path.display()
+    );
     path
 }
 
@@ -36,8 +40,13 @@ pub(crate) fn python() -> PathBuf {
 /// The documents of a YAML text.
 #[track_caller]
 pub(crate) fn yaml(text: &str) -> Vec<Value> {
-    let script = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)";
-    let output = run(Command::new(python()).args(["-c", script]), text.as_bytes(), PATIENCE);
+    let script =
+        "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)";
+    let output = run(
+        Command::new(python()).args(["-c", script]),
+        text.as_bytes(),
+        PATIENCE,
+    );
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).expect("Python writes JSON")
 }

@@ -13,11 +13,18 @@ use crate::kustomize::{build, manifests, object};
 fn the_mounted_envoy_configuration_is_the_file_that_demo_and_tests_run() {
     let objects = build("gateway/envoy");
     let deployment = object(&objects, "Deployment", "ssh-gateway");
-    let volumes = deployment["spec"]["template"]["spec"]["volumes"].as_array().expect("volumes");
+    let volumes = deployment["spec"]["template"]["spec"]["volumes"]
+        .as_array()
+        .expect("volumes");
     for (volume, file) in [("bootstrap", "envoy.yaml"), ("workspaces", "cds.yaml")] {
-        let volume = volumes.iter().find(|found| found["name"] == volume).expect("the volume");
+        let volume = volumes
+            .iter()
+            .find(|found| found["name"] == volume)
+            .expect("the volume");
         let map = volume["configMap"]["name"].as_str().expect("a name");
-        let mounted = object(&objects, "ConfigMap", map)["data"][file].as_str().expect("text");
+        let mounted = object(&objects, "ConfigMap", map)["data"][file]
+            .as_str()
+            .expect("text");
         let source = fs::read_to_string(manifests().join("gateway/envoy").join(file));
         assert_eq!(mounted, source.expect("the file"), "{file}");
     }
@@ -29,19 +36,29 @@ fn envoy_accepts_the_configuration_as_the_deployment_mounts_it() {
     let deployment = object(&objects, "Deployment", "ssh-gateway");
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
     let xds = container["volumeMounts"].as_array().expect("mounts").iter();
-    let xds = xds.clone().find(|mount| mount["name"] == "workspaces").expect("the workspaces' mount");
+    let xds = xds
+        .clone()
+        .find(|mount| mount["name"] == "workspaces")
+        .expect("the workspaces' mount");
     let xds = xds["mountPath"].as_str().expect("a path");
 
     let directory = tempfile::tempdir().expect("a temp dir");
     let here = directory.path().to_str().expect("UTF-8");
     let source = manifests().join("gateway/envoy");
     let bootstrap = fs::read_to_string(source.join("envoy.yaml")).expect("envoy.yaml");
-    assert!(bootstrap.contains(xds), "Envoy reads the workspaces where they are mounted");
+    assert!(
+        bootstrap.contains(xds),
+        "Envoy reads the workspaces where they are mounted"
+    );
     let file = directory.path().join("envoy.yaml");
     fs::write(&file, bootstrap.replace(xds, here)).expect("envoy.yaml");
     fs::copy(source.join("cds.yaml"), directory.path().join("cds.yaml")).expect("cds.yaml");
     let mut command = Command::new(envoy());
-    let output = run(command.args(["--mode", "validate", "-c"]).arg(file), b"", PATIENCE);
+    let output = run(
+        command.args(["--mode", "validate", "-c"]).arg(file),
+        b"",
+        PATIENCE,
+    );
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{log}");
     assert!(!log.contains("eprecated"), "{log}");
@@ -51,17 +68,28 @@ fn envoy_accepts_the_configuration_as_the_deployment_mounts_it() {
 fn the_gateways_first_workspace_is_the_example() {
     let objects = build("example");
     let service = object(&objects, "Service", "workspace");
-    let host = format!("workspace.{}.svc.cluster.local", service["metadata"]["namespace"].as_str().expect("a namespace"));
+    let host = format!(
+        "workspace.{}.svc.cluster.local",
+        service["metadata"]["namespace"]
+            .as_str()
+            .expect("a namespace")
+    );
     let cds = fs::read_to_string(manifests().join("gateway/envoy/cds.yaml")).expect("cds.yaml");
     let cluster = &yaml(&cds)[0]["resources"][0];
     assert_eq!(cluster["name"], format!("{host}:80"));
     let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
-    assert_eq!(endpoint["address"]["socket_address"], json!({"address": host, "port_value": 80}));
+    assert_eq!(
+        endpoint["address"]["socket_address"],
+        json!({"address": host, "port_value": 80})
+    );
 
     let route = build("gateway/envoy-gateway/per-workspace");
     let route = object(&route, "HTTPRoute", "workspace");
     assert_eq!(route["spec"]["hostnames"], json!([host]));
-    assert_eq!(route["spec"]["rules"][0]["backendRefs"], json!([{"name": "workspace", "port": 80}]));
+    assert_eq!(
+        route["spec"]["rules"][0]["backendRefs"],
+        json!([{"name": "workspace", "port": 80}])
+    );
 }
 
 #[test]
@@ -74,7 +102,10 @@ fn workspaces_let_the_pods_of_every_gateway_in() {
         let objects = build(flavour);
         let gateway = object(&objects, "Deployment", "ssh-gateway");
         let labels = &gateway["spec"]["template"]["metadata"]["labels"];
-        assert_eq!(labels["app.kubernetes.io/component"], "ssh-gateway", "{flavour}");
+        assert_eq!(
+            labels["app.kubernetes.io/component"], "ssh-gateway",
+            "{flavour}"
+        );
         assert_eq!(gateway["metadata"]["namespace"], "ssh-gateway", "{flavour}");
     }
     let objects = build("gateway/envoy-gateway");

@@ -22,7 +22,9 @@ pub(crate) fn kustomizations() -> Vec<String> {
             if path.is_dir() {
                 walk(&path, found);
             } else if path.ends_with("kustomization.yaml") {
-                let relative = directory.strip_prefix(manifests()).expect("below manifests/");
+                let relative = directory
+                    .strip_prefix(manifests())
+                    .expect("below manifests/");
                 found.push(relative.to_str().expect("UTF-8").to_owned());
             }
         }
@@ -37,16 +39,23 @@ pub(crate) fn kustomizations() -> Vec<String> {
 #[track_caller]
 pub(crate) fn build(name: &str) -> Vec<Value> {
     let mut command = Command::new(tool("PODSSH_KUBECTL", "venv/bin/kubectl"));
-    let output = run(command.arg("kustomize").arg(manifests().join(name)), b"", PATIENCE);
-    assert!(output.status.success() && output.stderr.is_empty(), "{name}: {output:?}");
+    let output = run(
+        command.arg("kustomize").arg(manifests().join(name)),
+        b"",
+        PATIENCE,
+    );
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{name}: {output:?}"
+    );
     yaml(&String::from_utf8(output.stdout).expect("UTF-8"))
 }
 
 /// The object of that kind and name.
 #[track_caller]
 pub(crate) fn object<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
-    let found = objects.iter().find(|object| {
-        object["kind"] == kind && object["metadata"]["name"] == name
-    });
+    let found = objects
+        .iter()
+        .find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
     found.unwrap_or_else(|| panic!("no {kind} {name}"))
 }

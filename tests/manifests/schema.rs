@@ -24,28 +24,46 @@ fn validate(objects: &[Value], version: &str) -> Output {
     let file = directory.path().join("objects.yaml");
     let documents: Vec<_> = objects.iter().map(Value::to_string).collect(); // JSON is YAML
     fs::write(&file, documents.join("\n---\n")).expect("a file");
-    let mut command = Command::new(tool("PODSSH_KUBERNETES_VALIDATE", "venv/bin/kubernetes-validate"));
-    run(command.args(["--strict", "-k", version]).arg(file), b"", PATIENCE)
+    let mut command = Command::new(tool(
+        "PODSSH_KUBERNETES_VALIDATE",
+        "venv/bin/kubernetes-validate",
+    ));
+    run(
+        command.args(["--strict", "-k", version]).arg(file),
+        b"",
+        PATIENCE,
+    )
 }
 
 #[test]
 fn every_kustomization_builds_and_every_core_object_is_valid() {
     let mut core = Vec::new();
     for name in kustomizations() {
-        let foreign = |object: &Value| FOREIGN.iter().any(|version| object["apiVersion"] == *version);
+        let foreign = |object: &Value| {
+            FOREIGN
+                .iter()
+                .any(|version| object["apiVersion"] == *version)
+        };
         core.extend(build(&name).into_iter().filter(|object| !foreign(object)));
     }
     assert!(core.len() > 20, "only {} objects", core.len());
     for version in VERSIONS {
         let output = validate(&core, version);
-        assert!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stdout));
+        assert!(
+            output.status.success(),
+            "{version}: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
     }
 }
 
 #[test]
 fn a_misspelt_field_would_be_found() {
     let mut objects = build("base");
-    let service = objects.iter_mut().find(|object| object["kind"] == "Service").expect("a Service");
+    let service = objects
+        .iter_mut()
+        .find(|object| object["kind"] == "Service")
+        .expect("a Service");
     service["spec"]["ports"][0]["appProtokol"] = json!("tcp");
     assert!(!validate(&objects, VERSIONS[4]).status.success());
 }
