@@ -26,6 +26,7 @@ pub(crate) const KEX_ECDH_REPLY: u8 = 31;
 pub(crate) const USERAUTH_REQUEST: u8 = 50;
 pub(crate) const USERAUTH_SUCCESS: u8 = 52;
 pub(crate) const GLOBAL_REQUEST: u8 = 80;
+pub(crate) const REQUEST_SUCCESS: u8 = 81;
 pub(crate) const REQUEST_FAILURE: u8 = 82;
 pub(crate) const CHANNEL_OPEN: u8 = 90;
 pub(crate) const CHANNEL_OPEN_CONFIRMATION: u8 = 91;
@@ -279,6 +280,10 @@ impl Reply {
         let len = self.u32() as usize;
         self.at += len;
         self.payload[self.at - len..self.at].to_vec()
+    }
+
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        self.payload.split_off(self.at)
     }
 }
 

@@ -13,5 +13,6 @@ mod closing;
 mod flow_control;
 mod keepalive;
 mod rekey;
+mod requests;
 mod security_key;
 mod strings;
