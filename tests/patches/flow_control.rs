@@ -30,7 +30,7 @@ async fn the_window_stays_closed_until_the_application_credits_it() {
     peer.data(number, WINDOW as usize).await;
     peer.expect_silence().await;
     assert!(
-        matches!(events.recv().await, Some(Event::Data(_, None, data)) if data.len() == WINDOW as usize)
+        matches!(events.recv().await, Some(Event::Data(None, data)) if data.len() == WINDOW as usize)
     );
 
     session.handle().credit(channel.id(), 1000).unwrap();
@@ -181,8 +181,8 @@ async fn echoing_more_than_all_queues_hold_does_not_deadlock() {
         });
         loop {
             match events.recv().await {
-                Some(Event::Data(_, _, data)) => inbox.send(data).unwrap(),
-                Some(Event::Eof(_)) => break,
+                Some(Event::Data(_, data)) => inbox.send(data).unwrap(),
+                Some(Event::Eof) => break,
                 Some(_) => {}
                 None => panic!("the session ended"),
             }
@@ -212,9 +212,8 @@ async fn echoing_more_than_all_queues_hold_does_not_deadlock() {
         }
         assert_eq!(received, TOTAL);
         sender.await.unwrap();
-        client
     };
-    let _client = tokio::time::timeout(std::time::Duration::from_secs(120), test)
+    tokio::time::timeout(std::time::Duration::from_secs(120), test)
         .await
         .expect("deadlock");
     soon(server).await.unwrap();
