@@ -7,8 +7,8 @@ use russh::{ChannelMsg, client, kex};
 use tokio::sync::mpsc;
 
 use crate::harness::{
-    CHANNEL_CLOSE, CHANNEL_SUCCESS, CHANNEL_WINDOW_ADJUST, Event, KEXINIT, Packet, Peer, Reporter,
-    channel_request, config, opened, soon,
+    CHANNEL_CLOSE, CHANNEL_EXTENDED_DATA, CHANNEL_SUCCESS, CHANNEL_WINDOW_ADJUST, Event, KEXINIT,
+    Packet, Peer, Reporter, channel_request, config, opened, soon,
 };
 
 const WINDOW: u32 = 4096;
@@ -120,8 +120,13 @@ async fn a_channel_nobody_reads_does_not_hold_up_another() {
 
     for _ in 0..4 {
         peer.data(unread, 10).await;
-        peer.send(Packet::new(95).u32(unread).u32(1).string("stderr"))
-            .await;
+        peer.send(
+            Packet::new(CHANNEL_EXTENDED_DATA)
+                .u32(unread)
+                .u32(1)
+                .string("stderr"),
+        )
+        .await;
         peer.send(
             channel_request(unread, "env")
                 .string("NAME")

@@ -13,6 +13,7 @@ mod harness;
 mod closing;
 mod flow_control;
 mod keepalive;
+mod receive;
 mod rekey;
 mod requests;
 mod security_key;
