@@ -129,7 +129,7 @@ async fn a_close_for_a_channel_that_is_being_opened_is_ignored() {
 
 #[tokio::test(start_paused = true)]
 async fn a_confirmation_nobody_waits_for_closes_the_channel() {
-    let (reporter, mut events) = Reporter::new();
+    let (reporter, events) = Reporter::new();
     let (mut peer, session) = Peer::log_in(config(kex::NONE), reporter).await;
     let handle = session.handle();
     let opening = tokio::spawn(async move { handle.channel_open_agent().await });

@@ -7,8 +7,8 @@ use russh::{ChannelMsg, client, kex};
 use tokio::sync::mpsc;
 
 use crate::harness::{
-    CHANNEL_CLOSE, CHANNEL_SUCCESS, CHANNEL_WINDOW_ADJUST, Event, KEXINIT, Packet, Peer, Reporter,
-    channel_request, config, opened, soon,
+    CHANNEL_CLOSE, CHANNEL_EXTENDED_DATA, CHANNEL_SUCCESS, CHANNEL_WINDOW_ADJUST, Event, KEXINIT,
+    Packet, Peer, Reporter, channel_request, config, opened, soon,
 };
 
 const WINDOW: u32 = 4096;
@@ -30,7 +30,7 @@ async fn the_window_stays_closed_until_the_application_credits_it() {
     peer.data(number, WINDOW as usize).await;
     peer.expect_silence().await;
     assert!(
-        matches!(events.recv().await, Some(Event::Data(_, None, data)) if data.len() == WINDOW as usize)
+        matches!(events.recv().await, Some(Event::Data(None, data)) if data.len() == WINDOW as usize)
     );
 
     session.handle().credit(channel.id(), 1000).unwrap();
@@ -120,8 +120,13 @@ async fn a_channel_nobody_reads_does_not_hold_up_another() {
 
     for _ in 0..4 {
         peer.data(unread, 10).await;
-        peer.send(Packet::new(95).u32(unread).u32(1).string("stderr"))
-            .await;
+        peer.send(
+            Packet::new(CHANNEL_EXTENDED_DATA)
+                .u32(unread)
+                .u32(1)
+                .string("stderr"),
+        )
+        .await;
         peer.send(
             channel_request(unread, "env")
                 .string("NAME")
@@ -181,8 +186,8 @@ async fn echoing_more_than_all_queues_hold_does_not_deadlock() {
         });
         loop {
             match events.recv().await {
-                Some(Event::Data(_, _, data)) => inbox.send(data).unwrap(),
-                Some(Event::Eof(_)) => break,
+                Some(Event::Data(_, data)) => inbox.send(data).unwrap(),
+                Some(Event::Eof) => break,
                 Some(_) => {}
                 None => panic!("the session ended"),
             }
@@ -212,9 +217,8 @@ async fn echoing_more_than_all_queues_hold_does_not_deadlock() {
         }
         assert_eq!(received, TOTAL);
         sender.await.unwrap();
-        client
     };
-    let _client = tokio::time::timeout(std::time::Duration::from_secs(120), test)
+    tokio::time::timeout(std::time::Duration::from_secs(120), test)
         .await
         .expect("deadlock");
     soon(server).await.unwrap();

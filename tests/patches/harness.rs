@@ -15,7 +15,6 @@ use russh::{Channel, ChannelId, Preferred, Pty, cipher, compression, kex, mac};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 
-pub(crate) const DISCONNECT: u8 = 1;
 pub(crate) const SERVICE_REQUEST: u8 = 5;
 pub(crate) const SERVICE_ACCEPT: u8 = 6;
 pub(crate) const EXT_INFO: u8 = 7;
@@ -26,12 +25,14 @@ pub(crate) const KEX_ECDH_REPLY: u8 = 31;
 pub(crate) const USERAUTH_REQUEST: u8 = 50;
 pub(crate) const USERAUTH_SUCCESS: u8 = 52;
 pub(crate) const GLOBAL_REQUEST: u8 = 80;
+pub(crate) const REQUEST_SUCCESS: u8 = 81;
 pub(crate) const REQUEST_FAILURE: u8 = 82;
 pub(crate) const CHANNEL_OPEN: u8 = 90;
 pub(crate) const CHANNEL_OPEN_CONFIRMATION: u8 = 91;
 pub(crate) const CHANNEL_OPEN_FAILURE: u8 = 92;
 pub(crate) const CHANNEL_WINDOW_ADJUST: u8 = 93;
 pub(crate) const CHANNEL_DATA: u8 = 94;
+pub(crate) const CHANNEL_EXTENDED_DATA: u8 = 95;
 pub(crate) const CHANNEL_CLOSE: u8 = 97;
 pub(crate) const CHANNEL_REQUEST: u8 = 98;
 pub(crate) const CHANNEL_SUCCESS: u8 = 99;
@@ -45,10 +46,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let caller = std::panic::Location::caller();
     async move {
-        match tokio::time::timeout(PATIENCE, future).await {
-            Ok(output) => output,
-            Err(_) => panic!("waited in vain at {caller}"),
-        }
+        let output = tokio::time::timeout(PATIENCE, future).await;
+        output.unwrap_or_else(|_| panic!("waited in vain at {caller}"))
     }
 }
 
@@ -76,10 +75,10 @@ pub(crate) fn config(kex: kex::Name) -> Config {
 pub(crate) enum Event {
     Opened(Channel<Msg>),
     Confirmed,
-    Data(ChannelId, Option<u32>, Bytes),
-    Eof(ChannelId),
+    Data(Option<u32>, Bytes),
+    Eof,
     Closed(ChannelId),
-    Request(&'static str),
+    Request,
 }
 
 /// A handler that accepts everything and reports it.
@@ -96,13 +95,8 @@ impl Reporter {
         let _ = self.0.send(event);
     }
 
-    fn accept(
-        &self,
-        name: &'static str,
-        channel: ChannelId,
-        session: &mut Session,
-    ) -> Result<(), russh::Error> {
-        self.report(Event::Request(name));
+    fn accept(&self, channel: ChannelId, session: &mut Session) -> Result<(), russh::Error> {
+        self.report(Event::Request);
         session.channel_success(channel)
     }
 }
@@ -150,21 +144,17 @@ impl Handler for Reporter {
 
     async fn data_owned(
         &mut self,
-        channel: ChannelId,
+        _: ChannelId,
         ext: Option<u32>,
         data: Bytes,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.report(Event::Data(channel, ext, data));
+        self.report(Event::Data(ext, data));
         Ok(())
     }
 
-    async fn channel_eof(
-        &mut self,
-        channel: ChannelId,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        self.report(Event::Eof(channel));
+    async fn channel_eof(&mut self, _: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        self.report(Event::Eof);
         Ok(())
     }
 
@@ -183,7 +173,7 @@ impl Handler for Reporter {
         _: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.accept("exec", channel, session)
+        self.accept(channel, session)
     }
 
     async fn env_request(
@@ -193,7 +183,7 @@ impl Handler for Reporter {
         _: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.accept("env", channel, session)
+        self.accept(channel, session)
     }
 
     async fn subsystem_request(
@@ -202,7 +192,7 @@ impl Handler for Reporter {
         _: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.accept("subsystem", channel, session)
+        self.accept(channel, session)
     }
 
     async fn pty_request(
@@ -216,7 +206,7 @@ impl Handler for Reporter {
         _: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.accept("pty-req", channel, session)
+        self.accept(channel, session)
     }
 
     async fn x11_request(
@@ -228,7 +218,7 @@ impl Handler for Reporter {
         _: u32,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.accept("x11-req", channel, session)
+        self.accept(channel, session)
     }
 }
 
@@ -279,6 +269,10 @@ impl Reply {
         let len = self.u32() as usize;
         self.at += len;
         self.payload[self.at - len..self.at].to_vec()
+    }
+
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        self.payload.split_off(self.at)
     }
 }
 
@@ -390,7 +384,7 @@ impl Peer {
         let _ = soon(self.stream.write_all(&packet)).await;
     }
 
-    /// The next packet, or `None` when the server hung up. EXT_INFO is skipped.
+    /// The next packet, or `None` when the server hung up. `EXT_INFO` is skipped.
     pub(crate) async fn receive(&mut self) -> Option<Reply> {
         let read = async {
             let len = self.stream.read_u32().await.ok()?;

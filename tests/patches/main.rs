@@ -1,6 +1,7 @@
 //! The behaviour `patches/russh` adds to russh: each patch names the tests here that fail without it.
 //! They drive russh alone, so that a patch can be offered upstream together with its test.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::expect_used, reason = "a test may panic")]
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 #![expect(
     clippy::disallowed_methods,
@@ -12,6 +13,8 @@ mod harness;
 mod closing;
 mod flow_control;
 mod keepalive;
+mod receive;
 mod rekey;
+mod requests;
 mod security_key;
 mod strings;

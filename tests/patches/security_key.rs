@@ -70,8 +70,8 @@ fn sign(
     message: &[u8],
     flags: u8,
 ) -> Signature {
-    let (signed, trailer) = challenge(message, flags);
-    let mut bytes = signer.sign(&signed).as_bytes().to_vec();
+    let (challenge, trailer) = challenge(message, flags);
+    let mut bytes = signer.sign(&challenge).as_bytes().to_vec();
     bytes.extend(trailer);
     Signature::new(algorithm, bytes).unwrap()
 }
@@ -82,8 +82,8 @@ async fn log_in(
     key: &[u8],
     sign: impl FnOnce(&[u8]) -> Signature,
 ) -> (bool, Option<(&'static str, Option<u8>)>) {
-    let (seen, mut sees) = mpsc::unbounded_channel();
-    let (mut peer, _session) = Peer::connect(config(kex::NONE), Presence(seen)).await;
+    let (verdicts, mut verdict) = mpsc::unbounded_channel();
+    let (mut peer, _session) = Peer::connect(config(kex::NONE), Presence(verdicts)).await;
     peer.request_userauth().await;
     let request = Packet::new(USERAUTH_REQUEST)
         .string("user")
@@ -102,7 +102,7 @@ async fn log_in(
         USERAUTH_FAILURE => false,
         other => panic!("expected an answer to the login, found {other}"),
     };
-    (success, sees.try_recv().ok())
+    (success, verdict.try_recv().ok())
 }
 
 fn ed25519() -> (Ed25519Keypair, KeyData) {
