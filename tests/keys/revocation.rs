@@ -48,10 +48,11 @@ fn krl_specifications_of_every_kind() {
             .unwrap()
             .to_owned()
     };
-    let bulk: String = (1..2000)
+    let numbers: Vec<String> = (1..2000)
         .step_by(2)
         .map(|n| format!("serial: {n}\n"))
         .collect();
+    let bulk = numbers.concat();
     for (spec, ca, wanted) in [
         (bench.public_line("alice"), None, vec!["alice"]),
         (
