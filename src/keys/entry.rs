@@ -136,3 +136,6 @@ fn trim_start(text: &[u8]) -> &[u8] {
         .unwrap_or(text.len());
     text.split_at(start).1
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,19 +58,23 @@ impl EntryOptions {
     pub(super) fn parse(field: &[u8]) -> Result<Self, String> {
         let mut options = Self::default();
         let mut rest = field;
-        loop {
+        while !rest.is_empty() {
+            // Like sshd, make nothing of a comma too many.
+            if let Some((b',', tail)) = rest.split_first() {
+                rest = tail;
+                continue;
+            }
             let (option, tail) = Item::split(rest)?;
             match option.value {
                 Some(value) => options.set_value(&option.name, value)?,
                 None => options.set_flag(&option.name)?,
             }
-            match tail.split_first() {
-                None => return options.checked(),
-                Some((b',', [])) => return Err("the options end in a comma".to_owned()),
-                Some((b',', more)) => rest = more,
-                Some(_) => return Err(format!("text behind the value of \"{}\"", option.name)),
+            if !matches!(tail.first(), None | Some(b',')) {
+                return Err(format!("text behind the value of \"{}\"", option.name));
             }
+            rest = tail;
         }
+        options.checked()
     }
 
     fn set_flag(&mut self, name: &str) -> Result<(), String> {

@@ -12,6 +12,7 @@ use super::entry::Entry;
 use super::error::{KeyError, KeyErrorKind};
 use super::file;
 use super::grant::Denied;
+use super::krl::{self, Krl};
 use super::offer::Credential;
 
 /// A KRL with a million scattered serials is 8 MiB.
@@ -28,6 +29,7 @@ pub(super) struct Revocations {
 struct List {
     /// SHA-256 of revoked keys, whether listed as key or as fingerprint.
     fingerprints: HashSet<Fingerprint>,
+    krl: Option<Krl>,
 }
 
 impl Revocations {
@@ -77,6 +79,12 @@ impl Revocations {
         match credential {
             Credential::Key(key) => self.check_key(key.key_data()),
             Credential::Certificate(certificate) => {
+                let revokes = |krl: &Krl| krl.revokes_certificate(certificate);
+                if self.list.krl.as_ref().is_some_and(revokes) {
+                    return Err(Denied::Revoked(
+                        "the certificate has been revoked".to_owned(),
+                    ));
+                }
                 self.check_key(certificate.public_key())?;
                 self.check_key(certificate.signature_key()).map_err(|_| {
                     Denied::Revoked("the certificate authority has been revoked".to_owned())
@@ -87,10 +95,16 @@ impl Revocations {
 
     /// Refuse a revoked key.
     pub(super) fn check_key(&self, key: &KeyData) -> Result<(), Denied> {
-        if self
+        let listed = self
             .list
             .fingerprints
-            .contains(&key.fingerprint(HashAlg::Sha256))
+            .contains(&key.fingerprint(HashAlg::Sha256));
+        if listed
+            || self
+                .list
+                .krl
+                .as_ref()
+                .is_some_and(|krl| krl.revokes_key(key))
         {
             return Err(Denied::Revoked("the key has been revoked".to_owned()));
         }
@@ -100,6 +114,12 @@ impl Revocations {
 
 impl List {
     fn parse(content: &[u8]) -> Result<Self, String> {
+        if content.starts_with(krl::MAGIC) {
+            return Ok(Self {
+                krl: Some(Krl::parse(content)?),
+                ..Self::default()
+            });
+        }
         let mut list = Self::default();
         for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
             let fingerprint =

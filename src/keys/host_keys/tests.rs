@@ -212,3 +212,16 @@ fn known_hosts_names_are_checked() {
         assert_eq!(known_host(text).ok().as_deref(), wanted, "{text}");
     }
 }
+
+#[test]
+fn a_published_key_is_refused_by_fingerprint() {
+    let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIDlGXyls41vyNkMefimxQwTTpguIIZhM2AVzKbHb2On";
+    let key = PublicKey::from_openssh(line).unwrap();
+    let error = file::check_published(Path::new("key"), &key)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("everybody has") && error.contains("envd"),
+        "{error}"
+    );
+}
