@@ -57,9 +57,8 @@ pub async fn serve(listener: StdListener, metrics: Arc<Metrics>, tasks: Tasks) -
 
 fn answer(request: &Request<Incoming>, metrics: &Metrics, draining: bool) -> Response<Full<Bytes>> {
     let (status, body) = match request.uri().path() {
-        "/livez" => (StatusCode::OK, "ok\n".to_owned()),
         "/readyz" if draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
-        "/readyz" => (StatusCode::OK, "ok\n".to_owned()),
+        "/livez" | "/readyz" => (StatusCode::OK, "ok\n".to_owned()),
         "/metrics" => (StatusCode::OK, metrics.text()),
         _ => (
             StatusCode::NOT_FOUND,

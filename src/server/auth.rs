@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use russh::keys::HashAlg;
 use russh::server::{Auth, PublicKeyOffer, VerifiedCertificate, VerifiedPublicKey};
 use tokio::sync::Notify;
 
@@ -59,7 +60,7 @@ impl Judge {
         if candidate && user == server.workspace.user.name {
             Auth::Accept
         } else {
-            let fingerprint = offer.public_key.fingerprint(Default::default());
+            let fingerprint = offer.public_key.fingerprint(HashAlg::default());
             tracing::debug!(conn = self.number, user, %fingerprint, "key not known");
             Auth::reject()
         }

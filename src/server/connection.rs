@@ -27,26 +27,24 @@ const LAST_SESSIONS: Duration = Duration::from_secs(4);
 const EXPIRY_CHECK: Duration = Duration::from_secs(1);
 
 /// Run a connection to its end. Never fails: how it ended is one line in the log.
-pub(super) fn run(
+pub(super) async fn run(
     server: Arc<Server>,
     stream: std::net::TcpStream,
     client: SocketAddr,
     startup: Startup,
     open: Open,
-) -> impl Future<Output = ()> + Send {
-    async move {
-        let counted = server.metrics.connected();
-        let started = Instant::now();
-        let number = open.number;
-        tracing::debug!(conn = number, %client, "accepted");
-        let login = Arc::new(Login::default());
-        let ended = match TcpStream::from_std(stream) {
-            Ok(stream) => Box::pin(serve(&server, stream, client, startup, number, &login)).await,
-            Err(error) => Ended::Broken(error.into()),
-        };
-        tell(number, client, &login, &ended, started.elapsed());
-        drop((counted, open));
-    }
+) {
+    let counted = server.metrics.connected();
+    let started = Instant::now();
+    let number = open.number;
+    tracing::debug!(conn = number, %client, "accepted");
+    let login = Arc::new(Login::default());
+    let ended = match TcpStream::from_std(stream) {
+        Ok(stream) => Box::pin(serve(&server, stream, client, startup, number, &login)).await,
+        Err(error) => Ended::Broken(error.into()),
+    };
+    tell(number, client, &login, &ended, started.elapsed());
+    drop((counted, open));
 }
 
 /// Why a connection ended; the first cause wins.
@@ -201,7 +199,7 @@ fn tell(number: u64, client: SocketAddr, login: &Login, ended: &Ended, lasted: D
             tracing::debug!(conn = number, %client, seconds, "left without logging in");
         }
         Ended::Finished => {
-            tracing::info!(conn = number, %client, who = label, key, seconds, "disconnected")
+            tracing::info!(conn = number, %client, who = label, key, seconds, "disconnected");
         }
         Ended::Broken(error) => {
             tracing::info!(conn = number, %client, who = label, key, seconds, %error, "connection ended");

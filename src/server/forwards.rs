@@ -134,7 +134,7 @@ async fn accept(listener: &Listener, asked: &Asked, handle: &Handle, tasks: &Tas
                     match open(&asked, &origin, &handle).await {
                         Ok(channel) => carry(channel, socket, &handle, &table).await,
                         Err(error) => {
-                            tracing::debug!(?asked, %error, "the client refused a stream")
+                            tracing::debug!(?asked, %error, "the client refused a stream");
                         }
                     }
                 });

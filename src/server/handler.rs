@@ -110,9 +110,10 @@ impl Handler {
             .workspace
             .tasks
             .spawn("local forward", async move {
-                let dialled = match allowed && !draining {
-                    true => forward::dial(&to).await,
-                    false => Err(Refused::Prohibited),
+                let dialled = if allowed && !draining {
+                    forward::dial(&to).await
+                } else {
+                    Err(Refused::Prohibited)
                 };
                 match dialled {
                     Ok(socket) => {

@@ -5,7 +5,7 @@ use crate::workspace::reaper::Ended;
 
 /// The end of a session's program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(super) enum Exit {
     /// `exit-status`
     Status(u32),
     /// `exit-signal`, with the signal's number.
@@ -35,7 +35,7 @@ impl From<Ended> for Exit {
 
 impl Exit {
     /// Tell the peer and close. Everything the program wrote must have been sent before.
-    pub async fn tell(&self, writer: &Writer) -> Result<(), Closed> {
+    pub(super) async fn tell(&self, writer: &Writer) -> Result<(), Closed> {
         if let Self::Failed(message, _) = self {
             writer.stderr(format!("podssh: {message}\r\n")).await?;
         }
@@ -51,7 +51,7 @@ impl Exit {
     }
 
     /// One word or figure for the log.
-    pub fn label(&self) -> String {
+    pub(super) fn label(&self) -> String {
         match self {
             Self::Status(status) => status.to_string(),
             Self::Signal { number, .. } => format!("SIG{}", signal_name(*number)),
@@ -87,7 +87,7 @@ fn signal_name(number: i32) -> &'static str {
 }
 
 /// The signal a peer names, `INFO` and other foreign names excepted.
-pub fn signal_number(name: &str) -> Option<i32> {
+pub(super) fn signal_number(name: &str) -> Option<i32> {
     SIGNALS
         .iter()
         .find(|(known, _)| *known == name)

@@ -36,7 +36,7 @@ fn account() -> &'static Account {
             let name = entry(geteuid()).map_or("jovyan".to_owned(), |user| user.name);
             return Account { name, ids: None };
         }
-        let free = (1000..).find(|uid| entry(Uid::from_raw(*uid)).is_none());
+        let free = (1000..60_000).find(|uid| entry(Uid::from_raw(*uid)).is_none());
         Account {
             name: "jovyan".to_owned(),
             ids: free.map(|uid| (uid, 100)),

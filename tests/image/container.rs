@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use tempfile::TempDir;
@@ -55,9 +55,9 @@ impl Container {
             .and_then(|(_, gid)| gid.parse().ok())
             .expect("UID:GID");
         // Not the user's own, as on a fresh volume: only fsGroup makes it writable.
-        share(path("home"), group, 0o2775);
+        share(&path("home"), group, 0o2775);
         share(
-            fs::canonicalize(path("keys/tester")).expect("the key's file"),
+            &fs::canonicalize(path("keys/tester")).expect("the key's file"),
             group,
             0o440,
         );
@@ -146,12 +146,12 @@ fn logs(id: &str) -> String {
 
 /// Gives a path to root and `group`. Tests that do not run as root keep their own uid; then the
 /// container's users reach it as others.
-fn share(path: PathBuf, group: u32, mode: u32) {
-    let owned = chown(&path, Some(0), Some(group)).is_ok();
+fn share(path: &Path, group: u32, mode: u32) {
+    let owned = chown(path, Some(0), Some(group)).is_ok();
     let mode = if owned {
         mode
     } else {
         mode | ((mode >> 3) & 0o7)
     };
-    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
 }

@@ -175,7 +175,7 @@ impl Parity {
         thread::spawn(move || {
             listener
                 .incoming()
-                .for_each(|peer| serve(peer.unwrap(), &config))
+                .for_each(|peer| serve(peer.unwrap(), &config));
         });
         let target = TcpListener::bind("127.0.0.1:0").unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();

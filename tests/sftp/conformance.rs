@@ -373,7 +373,7 @@ fn links() {
         client.two("symlink", 20, "", "s2");
         client.two("symlink", 20, &"t".repeat(4000), "s3");
         client.path("readlink", 19, "s3");
-        client.path("readlink", 19, &"p/".repeat(2100));
+        client.path("readlink", 19, "p/".repeat(2100));
         for (from, to) in [
             ("file", "h1"),
             ("missing", "h2"),

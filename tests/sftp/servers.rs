@@ -91,11 +91,11 @@ impl Ours {
             .enable_all()
             .build()
             .unwrap();
-        let (reader, control, writer, peer) = pair(WINDOW);
+        let (mut reader, control, writer, peer) = pair(WINDOW);
         let options = Options {
             home: home.to_owned(),
         };
-        let session = runtime.spawn(async move { serve(reader, &writer, options).await });
+        let session = runtime.spawn(async move { serve(&mut reader, &writer, options).await });
         Self {
             runtime,
             session,
