@@ -6,12 +6,14 @@
 //! again only when [`Reader::consumed`] says so.
 //! With `server/`, this is the only place that names the SSH library.
 
+mod backlog;
 pub mod flow;
 mod inbox;
 mod memory;
 mod ssh;
 mod writer;
 
+pub use backlog::Backlog;
 pub use inbox::{Control, Credit, Inbox, Reader, Request, Size};
 pub use memory::{Output, Peer, pair};
 pub use ssh::{Channel, Table};

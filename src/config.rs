@@ -283,7 +283,7 @@ mod tests {
             "--grace",
             "0s",
             "--max-startups",
-            "-1",
+            "many",
             "--forward",
             "some",
             "--permit-open",

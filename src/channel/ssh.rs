@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use russh::server::{Handle, Msg};
 use russh::{ChannelId, ChannelWriteHalf};
 
+use super::backlog::Backlog;
 use super::inbox::{Control, Inbox, Reader};
 use super::writer::Writer;
 
@@ -15,12 +16,13 @@ use super::writer::Writer;
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     inboxes: Arc<Mutex<HashMap<ChannelId, Arc<Inbox>>>>,
+    backlog: Backlog,
 }
 
 /// Takes a channel out of its table when dropped.
 #[derive(Debug)]
 pub(super) struct Registration {
-    table: Table,
+    pub(super) table: Table,
     id: ChannelId,
 }
 
@@ -36,6 +38,18 @@ pub struct Channel {
 }
 
 impl Table {
+    /// The table of a connection with this backlog.
+    pub fn new(backlog: Backlog) -> Self {
+        Self {
+            inboxes: Arc::default(),
+            backlog,
+        }
+    }
+
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
     /// Enter a channel with a receive window of `window` bytes.
     ///
     /// An inbox made beforehand by [`Table::inbox`] is taken over, with what it holds.

@@ -19,7 +19,7 @@ enum Sink {
     Ssh {
         half: ChannelWriteHalf<Msg>,
         handle: Handle,
-        _registration: Registration,
+        registration: Registration,
     },
     Memory(mpsc::Sender<Output>),
 }
@@ -40,7 +40,7 @@ impl Writer {
             sink: Sink::Ssh {
                 half,
                 handle,
-                _registration: registration,
+                registration,
             },
         }
     }
@@ -51,19 +51,30 @@ impl Writer {
         }
     }
 
+    /// Wait until the connection can take more.
+    async fn admit(&self, length: usize) {
+        if let Sink::Ssh { registration, .. } = &self.sink {
+            registration.table.backlog().admit(length).await;
+        }
+    }
+
     /// CHANNEL_DATA: all of `data`, as the peer's window allows.
     pub async fn data(&self, data: impl Into<Bytes>) -> Result<(), Closed> {
+        let data = data.into();
+        self.admit(data.len()).await;
         match &self.sink {
             Sink::Ssh { half, .. } => half.data_bytes(data).await.map_err(|_| Closed),
-            Sink::Memory(sender) => send(sender, Output::Data(data.into())).await,
+            Sink::Memory(sender) => send(sender, Output::Data(data)).await,
         }
     }
 
     /// CHANNEL_EXTENDED_DATA of type 1, standard error (RFC 4254 section 5.2).
     pub async fn stderr(&self, data: impl Into<Bytes>) -> Result<(), Closed> {
+        let data = data.into();
+        self.admit(data.len()).await;
         match &self.sink {
             Sink::Ssh { half, .. } => half.extended_data_bytes(1, data).await.map_err(|_| Closed),
-            Sink::Memory(sender) => send(sender, Output::Stderr(data.into())).await,
+            Sink::Memory(sender) => send(sender, Output::Stderr(data)).await,
         }
     }
 

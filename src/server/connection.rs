@@ -16,7 +16,7 @@ use super::auth::Login;
 use super::handler::Handler;
 use super::limits::{Open, Startup};
 use super::stream::Stream;
-use crate::channel::Table;
+use crate::channel::{Backlog, Table};
 use crate::keys::Identity;
 
 /// What a farewell may take to reach the peer before the stream is cut.
@@ -74,7 +74,8 @@ async fn serve(
     };
     let switch = CancellationToken::new();
     let off = switch.clone().drop_guard();
-    let table = Table::default();
+    let backlog = Backlog::default();
+    let table = Table::new(backlog.clone());
     let handler = Handler::new(
         Arc::clone(server),
         number,
@@ -84,7 +85,7 @@ async fn serve(
         Arc::clone(login),
         startup,
     );
-    let stream = Stream::new(stream, switch);
+    let stream = Stream::new(stream, switch, backlog);
     let deadline = tokio::time::sleep(server.limits.login_grace);
     tokio::pin!(deadline);
     let mut session = tokio::select! {

@@ -1,8 +1,9 @@
 //! A connection's stream as the SSH library gets it: with a switch that ends it at any moment,
-//! prompt acknowledgements while logging in, and read-ahead only while bytes flow.
+//! prompt acknowledgements while logging in, read-ahead only while bytes flow, and writes that never
+//! keep it from reading.
 
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,10 +13,15 @@ use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::channel::Backlog;
+
 /// One read from the socket: several packets at once in bulk.
 const READ_AHEAD: usize = 64 * 1024;
 /// A request for this much is served without the detour of the buffer.
 const DIRECT: usize = 16 * 1024;
+/// Unsent bytes after which a peer that does not read is given up: far above what the channels'
+/// gate admits, so only replies to a flood of requests get here.
+const MOST_BEHIND: usize = 16 * 1024 * 1024;
 /// Reads after which the kernel may delay acknowledgements again. A client with Nagle's algorithm
 /// on waits for ours several times while it logs in, 40 ms each.
 const PROMPT_READS: u32 = 40;
@@ -26,16 +32,22 @@ pub(super) struct Stream {
     socket: TcpStream,
     switch: Pin<Box<WaitForCancellationFutureOwned>>,
     ahead: BytesMut,
+    /// Accepted from the library and not taken by the socket yet; exists only meanwhile.
+    behind: BytesMut,
+    backlog: Backlog,
     prompt: u32,
 }
 
 impl Stream {
-    /// `switch`, once cancelled, is the end of the stream in both directions.
-    pub(super) fn new(socket: TcpStream, switch: CancellationToken) -> Self {
+    /// `switch`, once cancelled, is the end of the stream in both directions; `backlog` is told what
+    /// the socket has not taken.
+    pub(super) fn new(socket: TcpStream, switch: CancellationToken, backlog: Backlog) -> Self {
         Self {
             socket,
             switch: Box::pin(switch.cancelled_owned()),
             ahead: BytesMut::new(),
+            behind: BytesMut::new(),
+            backlog,
             prompt: PROMPT_READS,
         }
     }
@@ -65,6 +77,13 @@ impl Stream {
     }
 }
 
+impl Drop for Stream {
+    /// Whoever waits for the socket to take more waits no longer.
+    fn drop(&mut self) {
+        self.backlog.set(0);
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -73,6 +92,10 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         if self.is_switched_off(context) {
             return Poll::Ready(Ok(()));
+        }
+        // Reading is what the library does all the time: the place to get rid of what is behind.
+        if let Poll::Ready(Err(error)) = self.poll_drain(context) {
+            return Poll::Ready(Err(error));
         }
         if self.ahead.is_empty() && buffer.remaining() >= DIRECT {
             let polled = Pin::new(&mut self.socket).poll_read(context, buffer);
@@ -95,38 +118,62 @@ impl AsyncRead for Stream {
     }
 }
 
+impl Stream {
+    /// Hand the socket what it takes of what is behind. Errors are the next write's to report.
+    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.behind.is_empty() {
+            match Pin::new(&mut self.socket).poll_write(context, &self.behind) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => self.behind.advance(written),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.backlog.set(self.behind.len());
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.behind = BytesMut::new();
+        self.backlog.set(0);
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl AsyncWrite for Stream {
+    /// Takes everything, always: the library waits for its writes before it reads again, and a peer
+    /// that does the same would wait for ever. What channels hand over is bounded by the backlog,
+    /// what the peer provokes by the replies to what it sends.
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.is_switched_off(context) {
+        if self.is_switched_off(context) || self.behind.len() > MOST_BEHIND {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        Pin::new(&mut self.socket).poll_write(context, data)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        data: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if self.is_switched_off(context) {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        let mut rest = data;
+        if self.behind.is_empty() {
+            match Pin::new(&mut self.socket).poll_write(context, data) {
+                Poll::Ready(Ok(written)) => rest = data.get(written..).unwrap_or_default(),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
         }
-        Pin::new(&mut self.socket).poll_write_vectored(context, data)
+        self.behind.extend_from_slice(rest);
+        match self.poll_drain(context) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(data.len())),
+        }
     }
 
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What is behind leaves while the connection waits for its peer.
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_switched_off(context) {
+            std::task::ready!(self.poll_drain(context))?;
+        }
         Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
