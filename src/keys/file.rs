@@ -30,6 +30,12 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Content>, String> {
     {
         Ok(file) => file,
         Err(error) if is_missing(&error) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            // A Secret of mode 0400 is root's; only fsGroup makes the kubelet hand it to others.
+            return Err(format!(
+                "cannot be opened: {error}; for a Secret, set fsGroup"
+            ));
+        }
         Err(error) => return Err(format!("cannot be opened: {error}")),
     };
     let metadata = file

@@ -172,10 +172,17 @@ impl KeySet {
         self.judge(offer)
     }
 
-    /// Whether a connection that was let in would be let in now by the same key or certificate. An
-    /// unreadable revocation list stops new logins, not those who are in; its last content counts.
-    pub fn still_allows(&self, identity: &Identity, now: SystemTime) -> Result<(), Denied> {
-        self.judge(&identity.accepted.offer(now)).map(drop)
+    /// Whether a connection that was let in would be let in now by the same key or certificate, and
+    /// if so, when to ask again even though no key set has changed. An unreadable revocation list
+    /// stops new logins, not those who are in; its last content counts. What a connection may do
+    /// stays as it was granted, as in sshd.
+    pub fn still_allows(
+        &self,
+        identity: &Identity,
+        now: SystemTime,
+    ) -> Result<Option<SystemTime>, Denied> {
+        self.judge(&identity.accepted.offer(now))
+            .map(|grant| grant.options.expires)
     }
 
     /// Whether nothing has changed but the generation.

@@ -6,6 +6,8 @@ use ssh_key::{Algorithm, HashAlg};
 
 /// As NIST SP 800-131A has it since 2014; sshd still takes 1024.
 const MIN_RSA_BITS: usize = 2048;
+/// What the RSA library verifies at most; a longer key would be listed and never work.
+const MAX_RSA_BITS: usize = 8192;
 
 const ACCEPTED: [&str; 7] = [
     "ssh-ed25519",

@@ -1,11 +1,24 @@
 //! Who may log in, and who we are.
 //!
-//! [`Keys`] follows the sources and publishes [`KeySet`]s, immutable snapshots; the server asks one
+//! [`Keys`] follows the sources and publishes [`KeySet`]s, immutable snapshots. The server asks one
 //! snapshot about one [`Offer`] and keeps the [`Identity`] of its [`Grant`], to ask later snapshots
 //! whether the connection may live on. [`HostKeys`] is our own identity.
 //!
+//! ```text
+//! repair_modes(home, uid)                  once, before anything is read
+//! HostKeys::load_or_generate(&places)      keys(), warnings(), known_hosts_lines(hosts)
+//! let keys = Keys::start(sources);         spawn keys.follow(stop); keys.reload() on SIGHUP
+//! set.is_candidate(key)                    at the probe; yes to any key once there is a CA
+//! set.authorize(&offer)                    after the signature: Grant { identity, options } | Denied
+//! set.still_allows(&identity, now)         at each new set, and at the time it answered
+//! ```
+//!
 //! Nothing here knows the SSH protocol: signatures are verified by the caller, whose part is to pass
 //! on the algorithm and a FIDO signature's flags. Decisions are pure; only the loading touches files.
+//!
+//! Stricter than sshd on purpose: RSA below 2048 bits, SHA-1, certificates without principals,
+//! `verify-required` on keys that are no FIDO keys, `tunnel=`, and a negated host name in `from=`.
+//! `environment=` needs no switch.
 
 mod addresses;
 mod certificate;

@@ -65,7 +65,7 @@ impl Reader {
             KeyError::new(
                 path,
                 KeyErrorKind::NeverUpdates,
-                "is a subPath mount, which never updates",
+                "is mounted as one file or generation (subPath) and never updates",
             )
             .with_fix("mount the whole Secret as a directory")
         })

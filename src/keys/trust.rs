@@ -10,8 +10,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::unistd::{getegid, getgroups};
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+const WRITABLE_BY_ALL: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
 /// The workspace user, in whose home strict modes apply.
@@ -62,7 +64,24 @@ impl Owner {
         self.strict(directory, &metadata)
     }
 
+    /// The top of a volume with `fsGroup`, mounted as the home of a user who is not root: root owns
+    /// it and one of our groups may write, which is all the right we have there ourselves.
+    fn is_volume_of_our_group(&self, path: &Path, metadata: &Metadata) -> bool {
+        let ours = |gid: u32| {
+            getegid().as_raw() == gid
+                || getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
+        };
+        path == self.home
+            && self.uid != 0
+            && metadata.uid() == 0
+            && metadata.mode() & WRITABLE_BY_ALL == 0
+            && ours(metadata.gid())
+    }
+
     fn strict(&self, path: &Path, metadata: &Metadata) -> Result<(), String> {
+        if self.is_volume_of_our_group(path, metadata) {
+            return Ok(());
+        }
         let shown = path.display();
         let mode = metadata.mode() & 0o7777;
         if metadata.uid() != 0 && metadata.uid() != self.uid {
@@ -125,6 +144,26 @@ mod tests {
                 "{reason}"
             );
         }
+    }
+
+    #[test]
+    fn the_top_of_an_fsgroup_volume_may_be_our_groups() {
+        let home = tempfile::tempdir().unwrap();
+        let keys = home.path().join("keys");
+        fs::write(&keys, "").unwrap();
+        if fs::metadata(&keys).unwrap().uid() != 0 {
+            return; // only root may give files away
+        }
+        std::os::unix::fs::chown(&keys, Some(1000), None).unwrap();
+        let owner = Owner::new(home.path(), 1000);
+        let check = || owner.check(&keys, &File::open(&keys).unwrap());
+        set_mode(home.path(), 0o2775);
+        assert_eq!(check(), Ok(()));
+        set_mode(home.path(), 0o2777);
+        assert!(check().is_err());
+        set_mode(home.path(), 0o2775);
+        std::os::unix::fs::chown(home.path(), None, Some(4242)).unwrap();
+        assert!(check().is_err(), "not one of our groups");
     }
 
     #[test]

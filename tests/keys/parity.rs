@@ -126,6 +126,87 @@ const TABLE: &[(&str, Option<&str>)] = &[
     ("verify-required", Some("an ordinary key verifies nobody")),
 ];
 
+/// The line's options in front of a CA's key, and how the client's certificate was signed. An empty
+/// line: the CA is trusted by the server (`TrustedUserCAKeys`, `--user-ca`) instead.
+const CERTIFICATES: &[(&str, &[&str], Option<&str>)] = &[
+    ("", &[], None),
+    ("", &["-O", "clear"], None),
+    (
+        "",
+        &["-O", "no-pty", "-O", "force-command=echo forced"],
+        None,
+    ),
+    ("", &["-O", "source-address=127.0.0.0/8"], None),
+    ("", &["-O", "source-address=10.0.0.0/8"], None),
+    ("", &["-O", "critical:x@example.com=y"], None),
+    ("", &["-O", "extension:x@example.com=y"], None),
+    ("", &["-n", "nobody-here"], None),
+    ("", &["no-principals"], None),
+    ("", &["-V", "-2h:-1h"], None),
+    ("", &["-V", "+1h:+2h"], None),
+    ("", &["-h"], None),
+    ("cert-authority", &[], None),
+    (
+        "cert-authority",
+        &["no-principals"],
+        Some("a certificate for nobody was once one for all"),
+    ),
+    ("cert-authority", &["-n", "nobody-here"], None),
+    ("cert-authority,no-port-forwarding", &["-O", "no-pty"], None),
+    (r#"cert-authority,principals="a,b""#, &["-n", "b"], None),
+    (r#"cert-authority,principals="a,b""#, &[], None),
+    (
+        r#"cert-authority,command="echo x""#,
+        &["-O", "force-command=echo x"],
+        None,
+    ),
+    (
+        r#"cert-authority,command="echo x""#,
+        &["-O", "force-command=echo y"],
+        None,
+    ),
+    (
+        r#"cert-authority,command="echo x",environment="A=1""#,
+        &[],
+        None,
+    ),
+    (
+        r#"cert-authority,permitopen="127.0.0.1:1",permitlisten="1""#,
+        &[],
+        None,
+    ),
+    (r#"cert-authority,from="10.0.0.0/8""#, &[], None),
+    (r#"cert-authority,expiry-time="20200101""#, &[], None),
+    ("restrict", &[], None),
+];
+
+#[test]
+fn certificates_are_judged_as_by_sshd() {
+    let parity = Parity::start();
+    let mut wrong = Vec::new();
+    parity.bench.key("ca", &["ed25519"]);
+    for (options, signing, stricter) in CERTIFICATES {
+        let ca = format!("{options} {}\n", parity.bench.public_line("ca"));
+        let trusted = options.is_empty();
+        parity
+            .bench
+            .write("user_ca", if trusted { ca.trim_start() } else { "" });
+        parity
+            .bench
+            .write("authorized_keys", if trusted { "" } else { &ca });
+        parity.bench.sign("ca", "alice", signing);
+        let difference = parity.compare(&format!("{options} {signing:?}"), *stricter);
+        wrong.extend(difference);
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        CERTIFICATES.len(),
+        wrong.join("\n")
+    );
+}
+
 /// Rows at a time; each is four logins, which take their time in key exchange.
 const WORKERS: usize = 4;
 
@@ -158,15 +239,18 @@ impl Parity {
         let bench = Bench::new();
         bench.key("alice", &["ed25519"]);
         bench.key("host", &["ed25519"]);
+        bench.write("user_ca", "");
         let path = |name: &str| bench.path(name).display().to_string();
         bench.write(
             "sshd_config",
             &format!(
-                "HostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPidFile none\n\
+                "HostKey {}\nAuthorizedKeysFile {}\nTrustedUserCAKeys {}\n\
+                 StrictModes no\nUsePAM no\nPidFile none\n\
                  PermitUserEnvironment yes\nPermitRootLogin yes\nAuthenticationMethods publickey\n\
                  PrintMotd no\nPrintLastLog no\n",
                 path("host"),
                 path("authorized_keys"),
+                path("user_ca"),
             ),
         );
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -198,12 +282,16 @@ impl Parity {
         let separator = if options.is_empty() { "" } else { " " };
         let line = format!("{options}{separator}{}\n", self.bench.public_line("alice"));
         self.bench.write("authorized_keys", &line);
+        self.compare(&options, stricter)
+    }
+
+    fn compare(&self, row: &str, stricter: Option<&str>) -> Option<String> {
         let (ours, theirs) = (self.ours(), self.theirs());
         let expected = match stricter {
             None => ours == theirs,
             Some(_) => ours.is_none() && theirs.is_some(),
         };
-        (!expected).then(|| format!("{options}\n   ours:   {ours:?}\n   theirs: {theirs:?}"))
+        (!expected).then(|| format!("{row}\n   ours:   {ours:?}\n   theirs: {theirs:?}"))
     }
 
     /// What podssh says, in the terms of what a client sees.

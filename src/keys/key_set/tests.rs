@@ -127,7 +127,7 @@ fn removal_ends_one_identity_and_leaves_the_other() {
         after.still_allows(&alice, now).unwrap_err().as_label(),
         "unknown-key"
     );
-    assert_eq!(after.still_allows(&bob, now), Ok(()));
+    assert_eq!(after.still_allows(&bob, now), Ok(None));
     assert_eq!(after.generation(), before.generation() + 1);
 }
 
@@ -294,9 +294,66 @@ fn revoked_keys_are_out_and_an_unreadable_list_stops_new_logins_only() {
     assert!(errors[0].contains("nobody can log in"), "{errors:?}");
     let denied = broken.authorize(&offer(&carol)).unwrap_err();
     assert_eq!(denied.as_label(), "revocations-unreadable");
-    assert_eq!(broken.still_allows(&identity, offer(&carol).now), Ok(()));
+    assert_eq!(broken.still_allows(&identity, offer(&carol).now), Ok(None));
     assert_eq!(
         broken.authorize(&offer(&alice)).unwrap_err().as_label(),
         "revocations-unreadable"
+    );
+}
+
+#[test]
+fn a_directory_is_read_as_one_generation_whatever_the_moment() {
+    let world = World::new();
+    let keys = [key(), key()];
+    let mount = world.mount("");
+    let write = |number: usize| {
+        let name = format!("..2026_{number}");
+        fs::create_dir(mount.join(&name)).unwrap();
+        for person in ["alice", "bob", "carol", "dave"] {
+            fs::write(mount.join(&name).join(person), text(&keys[number % 2])).unwrap();
+        }
+        symlink(&name, mount.join("..data_tmp")).unwrap();
+        fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+        if let Some(old) = number.checked_sub(1) {
+            fs::remove_dir_all(mount.join(format!("..2026_{old}"))).unwrap();
+        }
+    };
+    write(0);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for number in 1..200 {
+                write(number);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        while !writer.is_finished() {
+            let (set, errors) = world.load(None);
+            assert_eq!((set.len(), errors), (4, Vec::new()));
+            let both = keys.iter().filter(|key| set.is_candidate(key)).count();
+            assert_eq!(both, 1, "half old, half new");
+        }
+    });
+}
+
+#[test]
+fn a_line_that_expires_hands_over_to_the_next() {
+    let world = World::new();
+    let alice = key();
+    let line = text(&alice);
+    fs::write(
+        world.mount("alice"),
+        format!("expiry-time=\"20270201Z\" {line}\n{line}"),
+    )
+    .unwrap();
+    let (set, _) = world.load(None);
+    let grant = set.authorize(&offer(&alice)).unwrap();
+    let expires = grant.options.expires.unwrap();
+    let now = offer(&alice).now;
+    assert_eq!(set.still_allows(&grant.identity, now), Ok(Some(expires)));
+    let later = expires + Duration::from_secs(1);
+    assert_eq!(
+        set.still_allows(&grant.identity, later),
+        Ok(None),
+        "nothing more to wait for"
     );
 }
