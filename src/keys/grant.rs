@@ -46,7 +46,7 @@ pub struct CertificateIdentity {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// No line names this key, or (a certificate) no source names its CA.
-    #[error("no source lists this key{}", if *.certificate { "'s certificate authority" } else { "" })]
+    #[error("no source lists this {}", if *.certificate { "certificate's authority" } else { "key" })]
     UnknownKey {
         /// Whether it came with a certificate.
         certificate: bool,

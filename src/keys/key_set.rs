@@ -1,26 +1,19 @@
 //! Who may log in, as of one moment: an immutable snapshot of every source.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
-use ssh_key::PublicKey;
 use ssh_key::public::KeyData;
+use ssh_key::{Certificate, PublicKey};
 
-use super::entry::Entry;
-use super::error::{KeyError, KeyErrorKind};
+use super::error::KeyError;
 use super::grant::{Denied, Grant, Identity};
 use super::key_type;
 use super::line::Line;
-use super::mounts::Mounts;
-use super::offer::{Credential, Offer};
+use super::loading::{LoadedFile, Loading};
+use super::offer::Offer;
 use super::revocation::Revocations;
-use super::source::{Reader, Source, Text};
-use super::trust::Owner;
-
-/// More lines than this in one file are a mistake, or an attack on our memory.
-const MAX_LINES: usize = 100_000;
 
 /// Where keys come from.
 #[derive(Clone, Debug)]
@@ -51,7 +44,7 @@ impl Sources {
         paths
     }
 
-    fn home_path(&self) -> Option<PathBuf> {
+    pub(super) fn home_path(&self) -> Option<PathBuf> {
         self.home_authorized_keys
             .then(|| self.home.join(".ssh/authorized_keys"))
     }
@@ -69,53 +62,13 @@ pub struct KeySet {
     stale: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct LoadedFile {
-    path: PathBuf,
-    role: Role,
-    lines: Arc<Vec<Line>>,
-}
-
-/// What a file's lines are: keys and CAs with options, or CAs of `--user-ca`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    AuthorizedKeys,
-    UserCa,
-}
-
 impl KeySet {
     /// Read every source. What cannot be read now keeps what it had in `previous`; every problem
     /// is reported, none is fatal.
     pub fn load(sources: &Sources, previous: Option<&KeySet>) -> (Self, Vec<KeyError>) {
-        let reader = Reader {
-            owner: Owner::new(&sources.home, sources.uid),
-            mounts: Mounts::read(),
-        };
-        let mut loading = Loading {
-            sources,
-            reader,
-            previous,
-            files: Vec::new(),
-            errors: Vec::new(),
-            stale: 0,
-        };
-        sources
-            .user_ca
-            .iter()
-            .for_each(|path| loading.source(path, Role::UserCa));
-        sources
-            .authorized_keys
-            .iter()
-            .for_each(|path| loading.source(path, Role::AuthorizedKeys));
-        if let Some(path) = sources.home_path() {
-            loading.source(&path, Role::AuthorizedKeys);
-        }
-        let Loading {
-            files,
-            mut errors,
-            stale,
-            ..
-        } = loading;
+        let kept = previous.map(|previous| previous.files.as_slice());
+        let loading = Loading::of(sources, kept.unwrap_or_default());
+        let (files, mut errors, stale) = (loading.files, loading.errors, loading.stale);
         let (revocations, error) = Revocations::load(
             sources.revoked_keys.as_deref(),
             previous.map(|previous| &previous.revocations),
@@ -153,7 +106,7 @@ impl KeySet {
     }
 
     /// Whether a client that offers `key` should be asked for a signature. A certificate shows only
-    /// its embedded key at this stage, so with a CA every unknown key of an accepted type may be one.
+    /// its embedded key at this stage, so with a CA any key of an accepted type may be one.
     pub fn is_candidate(&self, key: &PublicKey) -> bool {
         let listed = self
             .lines_of(key.key_data())
@@ -193,10 +146,12 @@ impl KeySet {
     }
 
     fn judge(&self, offer: &Offer<'_>) -> Result<Grant, Denied> {
-        let (key, listed, certified) = match offer.credential {
-            Credential::Key(key) => (key.key_data(), key.key_data(), false),
-            Credential::Certificate(cert) => (cert.public_key(), cert.signature_key(), true),
-        };
+        let key = offer.credential.key();
+        let authority = offer
+            .credential
+            .certificate()
+            .map(Certificate::signature_key);
+        let (listed, certified) = (authority.unwrap_or(key), authority.is_some());
         key_type::check_key(key).map_err(Denied::Algorithm)?;
         key_type::check_signature(key, offer.algorithm).map_err(Denied::Algorithm)?;
         self.revocations.check(offer.credential)?;
@@ -233,116 +188,6 @@ impl KeySet {
             }
         }
         self
-    }
-}
-
-/// A key set being read.
-struct Loading<'a> {
-    sources: &'a Sources,
-    reader: Reader,
-    previous: Option<&'a KeySet>,
-    files: Vec<LoadedFile>,
-    errors: Vec<KeyError>,
-    stale: usize,
-}
-
-impl Loading<'_> {
-    fn source(&mut self, path: &Path, role: Role) {
-        self.errors.extend(self.reader.staleness(path));
-        match self.reader.source(path) {
-            Source::Texts(texts) => texts.into_iter().for_each(|text| self.text(text, role)),
-            Source::Broken(error) => self.keep(path, role, error),
-        }
-    }
-
-    fn text(&mut self, text: Text, role: Role) {
-        let content = match &text.content {
-            Ok(content) => content,
-            Err(error) if error.kind == KeyErrorKind::Untrusted => {
-                self.errors.push(error.clone());
-                return;
-            }
-            Err(error) => return self.keep(&text.path, role, error.clone()),
-        };
-        let mut errors = Vec::new();
-        match parse_lines(&text, content, role, self.sources, &mut errors) {
-            Ok(lines) => {
-                self.errors.append(&mut errors);
-                self.files.push(LoadedFile {
-                    path: text.path,
-                    role,
-                    lines: Arc::new(lines),
-                });
-            }
-            Err(reason) => {
-                let error = KeyError::new(&text.path, KeyErrorKind::Unreadable, reason);
-                self.keep(&text.path, role, error);
-            }
-        }
-    }
-
-    /// Carry over what the last snapshot had at or below `path`.
-    fn keep(&mut self, path: &Path, role: Role, error: KeyError) {
-        let kept = self
-            .previous
-            .into_iter()
-            .flat_map(|previous| &previous.files);
-        let kept = kept
-            .filter(|file| file.role == role && file.path.starts_with(path))
-            .cloned();
-        let before = self.files.len();
-        self.files.extend(kept);
-        let has_last_good = self.files.len() > before;
-        self.errors.push(error.with_fix(if has_last_good {
-            "its last good content stays in force"
-        } else {
-            "nobody can log in by it"
-        }));
-        self.stale += 1;
-    }
-}
-
-/// `Err`: this is no list of keys at all.
-fn parse_lines(
-    text: &Text,
-    content: &[u8],
-    role: Role,
-    sources: &Sources,
-    errors: &mut Vec<KeyError>,
-) -> Result<Vec<Line>, String> {
-    // Editors on Windows put a byte order mark in front.
-    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let mut lines = Vec::new();
-    let mut plausible = false;
-    for (index, raw) in content.split(|byte| *byte == b'\n').enumerate() {
-        if index >= MAX_LINES {
-            return Err(format!("has more than {MAX_LINES} lines"));
-        }
-        let number = index + 1;
-        match Entry::parse(raw) {
-            Ok(None) => {}
-            Ok(Some(entry)) => {
-                let line = Line::new(text, number, entry);
-                lines.push(match role {
-                    Role::AuthorizedKeys => line,
-                    Role::UserCa => line.into_authority(&sources.principals),
-                });
-            }
-            Err(reason) => {
-                plausible |= Entry::names_a_key_type(raw);
-                errors.push(KeyError::at_line(&text.path, number, reason));
-            }
-        }
-    }
-    // Not one line so much as names a key type: a broken update (a binary, a web page, a private
-    // key), not an edited list. An empty list or one of comments is a list: of nobody.
-    match errors.first() {
-        Some(error) if lines.is_empty() && !plausible => Err(format!(
-            "is not a list of keys (line {}: {})",
-            error.line.unwrap_or(1),
-            error.reason
-        )),
-        _ => Ok(lines),
     }
 }
 

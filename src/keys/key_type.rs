@@ -67,6 +67,9 @@ pub(super) fn check_key(key: &KeyData) -> Result<(), String> {
             bits if bits < MIN_RSA_BITS => Err(format!(
                 "an RSA key of {bits} bits is too short, {MIN_RSA_BITS} is the least"
             )),
+            bits if bits > MAX_RSA_BITS => Err(format!(
+                "an RSA key of {bits} bits is too long, {MAX_RSA_BITS} is the most"
+            )),
             _ => Ok(()),
         },
         other => Err(format!("{} keys are not accepted", other.algorithm())),

@@ -128,44 +128,41 @@ impl Admission {
 
     /// Check the signature's flags and make the grant.
     pub(super) fn grant(self, line: &Line, offer: &Offer<'_>) -> Result<Grant, Denied> {
-        let (key, certificate) = match offer.credential {
-            Credential::Key(key) => (key.key_data(), None),
-            Credential::Certificate(certificate) => (certificate.public_key(), Some(certificate)),
-        };
-        if key_type::is_hardware(key) {
-            let flags = offer.sk_flags.unwrap_or(0);
-            if self.touch_required && flags & USER_PRESENT == 0 {
-                return Err(Denied::Presence(
-                    "nobody touched the authenticator".to_owned(),
-                ));
-            }
-            if self.verify_required && flags & USER_VERIFIED == 0 {
-                return Err(Denied::Presence(
-                    "the authenticator verified nobody".to_owned(),
-                ));
-            }
-        } else if self.verify_required {
-            return Err(Denied::Presence("verification needs a FIDO key".to_owned()));
-        }
+        self.check_flags(offer)?;
+        let sha256 = |key: &KeyData| key.fingerprint(HashAlg::Sha256).to_string();
+        let certificate = offer.credential.certificate();
         let identity = Identity {
-            fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
+            fingerprint: sha256(offer.credential.key()),
             label: line.label.clone(),
             path: line.path.clone(),
             line: line.number,
             certificate: certificate.map(|certificate| CertificateIdentity {
                 key_id: certificate.key_id().to_owned(),
                 serial: certificate.serial(),
-                ca_fingerprint: certificate
-                    .signature_key()
-                    .fingerprint(HashAlg::Sha256)
-                    .to_string(),
+                ca_fingerprint: sha256(certificate.signature_key()),
             }),
             accepted: Accepted::new(offer),
         };
-        Ok(Grant {
-            identity,
-            options: self.options,
-        })
+        let options = self.options;
+        Ok(Grant { identity, options })
+    }
+
+    fn check_flags(&self, offer: &Offer<'_>) -> Result<(), Denied> {
+        let refuse = |reason: &str| Err(Denied::Presence(reason.to_owned()));
+        if !key_type::is_hardware(offer.credential.key()) {
+            if self.verify_required {
+                return refuse("verification is asked for, which only FIDO keys can give");
+            }
+            return Ok(());
+        }
+        let flags = offer.sk_flags.unwrap_or(0);
+        if self.touch_required && flags & USER_PRESENT == 0 {
+            return refuse("nobody touched the authenticator");
+        }
+        if self.verify_required && flags & USER_VERIFIED == 0 {
+            return refuse("the authenticator verified nobody");
+        }
+        Ok(())
     }
 }
 

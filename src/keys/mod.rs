@@ -9,12 +9,13 @@
 //! HostKeys::load_or_generate(&places)      keys(), warnings(), known_hosts_lines(hosts)
 //! let keys = Keys::start(sources);         spawn keys.follow(stop); keys.reload() on SIGHUP
 //! set.is_candidate(key)                    at the probe; yes to any key once there is a CA
-//! set.authorize(&offer)                    after the signature: Grant { identity, options } | Denied
-//! set.still_allows(&identity, now)         at each new set, and at the time it answered
+//! set.authorize(&offer)                    after the signature: Grant or Denied
+//! set.still_allows(&identity, now)         at each new set, and at the time it answers
 //! ```
 //!
-//! Nothing here knows the SSH protocol: signatures are verified by the caller, whose part is to pass
-//! on the algorithm and a FIDO signature's flags. Decisions are pure; only the loading touches files.
+//! Nothing here knows the SSH protocol: signatures are verified by the caller, whose part is to
+//! pass on the algorithm and a FIDO signature's flags. Decisions are pure; only the loading touches
+//! files.
 //!
 //! Stricter than sshd on purpose: RSA below 2048 bits, SHA-1, certificates without principals,
 //! `verify-required` on keys that are no FIDO keys, `tunnel=`, and a negated host name in `from=`.
@@ -32,6 +33,7 @@ mod key_set;
 mod key_type;
 mod krl;
 mod line;
+mod loading;
 mod mounts;
 mod offer;
 mod options;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
+use ssh_key::public::KeyData;
 use ssh_key::{Certificate, PublicKey};
 
 /// What the client showed.
@@ -12,6 +13,23 @@ pub enum Credential<'a> {
     Key(&'a PublicKey),
     /// A key with a CA's word about its holder.
     Certificate(&'a Certificate),
+}
+
+impl<'a> Credential<'a> {
+    /// The key that signed the request.
+    pub(super) fn key(self) -> &'a KeyData {
+        match self {
+            Self::Key(key) => key.key_data(),
+            Self::Certificate(certificate) => certificate.public_key(),
+        }
+    }
+
+    pub(super) fn certificate(self) -> Option<&'a Certificate> {
+        match self {
+            Self::Key(_) => None,
+            Self::Certificate(certificate) => Some(certificate),
+        }
+    }
 }
 
 /// A login attempt whose signature has been verified.

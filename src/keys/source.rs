@@ -88,7 +88,7 @@ impl Reader {
             match texts {
                 _ if after != generation => {}
                 Ok(texts) => return Source::Texts(texts),
-                // The generation vanished while its link still stands: between two looks, try again.
+                // The generation went while its link still stands: between two looks, try again.
                 Err(error) if is_missing(&error) && generation.is_some() => {}
                 Err(error) => return broken(directory, &error),
             }
@@ -128,7 +128,7 @@ impl Reader {
                 .map(|()| bytes)
                 .map_err(|reason| {
                     KeyError::new(shown, KeyErrorKind::Untrusted, reason)
-                        .with_fix("remove that write permission, or mount the keys from a Secret")
+                        .with_fix("correct its owner and mode, or mount the keys from a Secret")
                 }),
             Err(reason) => Err(KeyError::new(shown, KeyErrorKind::Unreadable, reason)),
         };

@@ -2,8 +2,10 @@
 //!
 //! A read-only mount, and a file of root's outside the home, are the operator's word, whatever the
 //! mode bits: under `fsGroup` the kubelet makes Secret directories 1777 and files 0440, and sshd's
-//! strict modes would refuse every one. Below the home sshd's `StrictModes` applies: the workspace
-//! user or root owns the file and each directory up to the home, and nobody else may write there.
+//! strict modes would refuse every one. Other files outside the home count, whoever owns them, if
+//! neither they nor their directory can be written by group or others. Below the home sshd's
+//! `StrictModes` applies: the workspace user or root owns the file and each directory up to the
+//! home, and nobody else may write there.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -52,7 +54,7 @@ impl Owner {
         if metadata.uid() == 0 {
             return Ok(());
         }
-        self.strict(&real, &metadata)?;
+        check_mode(&real, &metadata)?;
         let Some(directory) = real.parent() else {
             return Ok(());
         };
@@ -61,7 +63,7 @@ impl Owner {
         if metadata.uid() == 0 && metadata.mode() & STICKY != 0 {
             return Ok(());
         }
-        self.strict(directory, &metadata)
+        check_mode(directory, &metadata)
     }
 
     /// The top of a volume with `fsGroup`, mounted as the home of a user who is not root: root owns
@@ -82,21 +84,24 @@ impl Owner {
         if self.is_volume_of_our_group(path, metadata) {
             return Ok(());
         }
-        let shown = path.display();
-        let mode = metadata.mode() & 0o7777;
         if metadata.uid() != 0 && metadata.uid() != self.uid {
-            let (owner, uid) = (metadata.uid(), self.uid);
+            let (shown, owner, uid) = (path.display(), metadata.uid(), self.uid);
             return Err(format!(
                 "{shown} is owned by uid {owner}, not by uid {uid} or root"
             ));
         }
-        if mode & WRITABLE_BY_OTHERS != 0 {
-            return Err(format!(
-                "{shown} has mode {mode:04o}, writable by group or others"
-            ));
-        }
-        Ok(())
+        check_mode(path, metadata)
     }
+}
+
+fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), String> {
+    let (shown, mode) = (path.display(), metadata.mode() & 0o7777);
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        return Err(format!(
+            "{shown} has mode {mode:04o}, writable by group or others"
+        ));
+    }
+    Ok(())
 }
 
 /// Whether `file` lies on a mount that nobody in this container can write to.
@@ -188,6 +193,22 @@ mod tests {
         set_mode(&keys, 0o666);
         set_mode(outside.path(), 0o1777);
         let uid = fs::metadata(&keys).unwrap().uid();
+        std::os::unix::fs::chown(&keys, Some(if uid == 0 { 4242 } else { uid }), None).unwrap();
+        let open = File::open(&keys).unwrap();
+        assert!(
+            Owner::new(Path::new("/home/x"), uid)
+                .check(&keys, &open)
+                .is_err()
+        );
+        set_mode(&keys, 0o644);
+        let verdict = Owner::new(Path::new("/home/x"), uid).check(&keys, &open);
+        assert_eq!(
+            verdict,
+            Ok(()),
+            "whoever owns it, if only they can write it"
+        );
+        set_mode(&keys, 0o666);
+        std::os::unix::fs::chown(&keys, Some(uid), None).unwrap();
         let verdict =
             Owner::new(Path::new("/home/x"), uid).check(&keys, &File::open(&keys).unwrap());
         assert_eq!(verdict.is_ok(), uid == 0);

@@ -1,8 +1,8 @@
 //! Follows the key sources and publishes each change as a new [`KeySet`]. The only place that names
 //! the file-watching library.
 //!
-//! The kubelet changes a Secret mount by renaming a new `..data` link over the old one, so it is the
-//! directory that is watched, never a file; a poll is the net below (overlay and network file
+//! The kubelet changes a Secret mount by renaming a new `..data` link over the old one, so it is
+//! the directory that is watched, never a file; a poll is the net below (overlay and network file
 //! systems lose events). Reading happens on the blocking pool: a home on NFS may hang.
 
 use std::collections::HashMap;

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use podssh::keys::{HostKeyPlaces, HostKeys};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, output};
 
 fn places(bench: &Bench) -> HostKeyPlaces {
     HostKeyPlaces {
@@ -35,6 +38,34 @@ fn generated_keys_are_what_ssh_keygen_reads() {
         let derived = bench.keygen(&["-yf", key.path.to_str().unwrap()]);
         let public = fs::read_to_string(key.path.with_extension("pub")).unwrap();
         assert_eq!(derived.trim_end(), public.trim_end());
+    }
+}
+
+#[test]
+fn a_kill_at_any_moment_of_generation_changes_no_key_that_stands() {
+    for round in 0..24 {
+        let bench = Bench::new();
+        let directory = bench.path("keys");
+        let run = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_podssh"));
+            command
+                .args(["host-keys", "alice", "--host-keys"])
+                .arg(&directory);
+            command.stderr(Stdio::null());
+            command
+        };
+        let mut killed = run().stdout(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(round));
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        let path = directory.join("ssh_host_ed25519_key");
+        let survivor = fs::read(&path).ok();
+
+        let first = output(&mut run());
+        assert_eq!(first.lines().count(), 2, "{first}");
+        assert_eq!(first, output(&mut run()));
+        assert!(survivor.is_none_or(|survivor| survivor == fs::read(&path).unwrap()));
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 4);
     }
 }
 

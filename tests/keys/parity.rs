@@ -1,5 +1,5 @@
-//! The option grammar against OpenSSH's sshd: the same authorized_keys, the same client key, and the
-//! same questions: does it log in, what runs, with which variables, with a terminal, and with which
+//! The option grammar against OpenSSH's sshd: the same authorized_keys, the same client key, and
+//! the same questions: does it log in, what runs, with which variables, with a terminal, and with which
 //! forwards? Where podssh is stricter on purpose the table says so.
 
 use std::fs;

@@ -93,7 +93,7 @@ impl Loader {
         Ok(Some(private))
     }
 
-    /// Readable by others is fine for the kubelet's mounts (0440 under fsGroup) and for nothing else.
+    /// Readable by others is fine for the kubelet's mounts (0440 under fsGroup), for nothing else.
     fn check_secrecy(
         &self,
         shown: &Path,

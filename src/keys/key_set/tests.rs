@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use ssh_key::{Algorithm, PrivateKey};
 
 use super::*;
+use crate::keys::Credential;
 use crate::keys::Permission;
 
 fn key() -> PublicKey {
@@ -177,7 +178,7 @@ fn broken_updates_keep_the_last_good_keys_of_their_file_only() {
 fn special_and_endless_files_are_refused_without_blocking() {
     let world = World::new();
     nix::unistd::mkfifo(&world.mount("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    fs::write(world.mount("long"), "#\n".repeat(MAX_LINES + 1)).unwrap();
+    fs::write(world.mount("long"), "#\n".repeat(100_001)).unwrap();
     fs::write(world.mount("huge"), vec![b'\n'; 5 * 1024 * 1024]).unwrap();
     let (set, errors) = world.load(None);
     let errors = errors.join("\n");
