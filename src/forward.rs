@@ -8,8 +8,10 @@ mod agent;
 mod local;
 mod remote;
 mod splice;
+mod x11;
 
 pub use agent::{Agent, agent_socket};
 pub use local::{Destination, Refused, dial};
 pub use remote::{Listener, Origin, listen_tcp, listen_unix};
 pub use splice::{Socket, splice};
+pub use x11::X11;

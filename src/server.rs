@@ -5,9 +5,11 @@
 mod accept;
 mod algorithms;
 mod auth;
+mod callbacks;
 mod connection;
 mod forwards;
 mod handler;
+mod identity;
 mod limits;
 mod stream;
 mod workers;

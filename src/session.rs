@@ -10,6 +10,7 @@ mod exit;
 mod modes;
 mod pipes;
 mod pty;
+mod rc;
 mod request;
 mod run;
 
@@ -55,6 +56,8 @@ pub struct Connection {
     pub client: SocketAddr,
     /// Our end.
     pub server: SocketAddr,
+    /// Whether the client is OpenSSH, and knows OpenSSH's own requests.
+    pub openssh: bool,
     /// What the key that logged in allows.
     pub options: Arc<Options>,
 }

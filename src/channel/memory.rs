@@ -16,6 +16,7 @@ pub enum Output {
     Data(Bytes),
     Stderr(Bytes),
     Eof,
+    EndOfWrite,
     ExitStatus(u32),
     ExitSignal {
         name: String,

@@ -86,6 +86,17 @@ impl Writer {
         }
     }
 
+    /// `eow@openssh.com` (OpenSSH's PROTOCOL section 2.1): nothing reads what the peer sends.
+    pub async fn end_of_write(&self) -> Result<(), Closed> {
+        match &self.sink {
+            Sink::Ssh { half, handle, .. } => handle
+                .send_channel_request(half.id(), "eow@openssh.com", Bytes::new())
+                .await
+                .map_err(|()| Closed),
+            Sink::Memory(sender) => send(sender, Output::EndOfWrite).await,
+        }
+    }
+
     /// `exit-status` (RFC 4254 section 6.10).
     pub async fn exit_status(&self, status: u32) -> Result<(), Closed> {
         match &self.sink {

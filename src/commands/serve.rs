@@ -14,7 +14,7 @@ use tokio::runtime::Builder;
 use super::{Failed, ready, report};
 use crate::cli::ServeArgs;
 use crate::config::{self, Config};
-use crate::keys::{HostKeyPlaces, HostKeys, Keys, Sources};
+use crate::keys::{self, HostKeyPlaces, HostKeys, KeyErrorKind, Keys, Sources};
 use crate::metrics::Metrics;
 use crate::server::{self, Bound, Server, Workers};
 use crate::session::Workspace;
@@ -47,6 +47,10 @@ fn start(args: ServeArgs) -> Result<u8, Failed> {
     let sockets = Sockets::bind(&config)?;
     let proof = config.user.demote();
     let proof = proof.map_err(|error| Failed::new(exit_code::NO_PERMISSION, error))?;
+    for repair in keys::repair_modes(&config.user.home, config.user.uid.as_raw()) {
+        let (path, from, to) = (repair.path.display(), repair.from, repair.to);
+        tracing::info!(%path, from = format!("{from:o}"), to = format!("{to:o}"), "mode repaired");
+    }
     let host_keys = load_host_keys(&config)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -80,7 +84,11 @@ fn broken(error: impl Display) -> Failed {
 /// `--check`: every error of keys, home and shell as well.
 fn checked(config: &Config) -> Result<u8, Failed> {
     let keys = Keys::start(sources(config)).errors();
-    let mut problems: Vec<_> = keys.iter().map(ToString::to_string).collect();
+    // A source that works and merely never changes is worth a line in the log, not a failure.
+    let faults = keys
+        .iter()
+        .filter(|error| error.kind != KeyErrorKind::NeverUpdates);
+    let mut problems: Vec<_> = faults.map(ToString::to_string).collect();
     if !config.user.home.is_dir() {
         let home = config.user.home.display();
         problems.push(format!(

@@ -23,8 +23,8 @@ use crate::keys::Identity;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// What sessions may take to tell their end once the daemon stops.
 const LAST_SESSIONS: Duration = Duration::from_secs(4);
-/// How long after its expiry a key is looked at again at the latest.
-const EXPIRY_CHECK: Duration = Duration::from_secs(1);
+/// How long after its expiry a key is looked at again at the latest, were the clock to jump.
+const CLOCK_CHECK: Duration = Duration::from_secs(1);
 
 /// Run a connection to its end. Never fails: how it ended is one line in the log.
 pub(super) async fn run(
@@ -111,9 +111,11 @@ async fn serve(
         return Ended::TooSlow;
     };
     table.close_all();
-    farewell(&handle, &reason, session.as_mut()).await;
-    drop(off);
-    let _ = tokio::time::timeout(FAREWELL, session).await;
+    if !farewell(&handle, &reason, session.as_mut()).await {
+        drop(off);
+        // Cut off, it ends at once; how is known already.
+        let _ = tokio::time::timeout(FAREWELL, session).await;
+    }
     Ended::Sent(reason)
 }
 
@@ -127,15 +129,19 @@ fn finished(ended: Result<(), Error>) -> Ended {
     }
 }
 
-/// Send the reason and give it a moment to arrive.
-async fn farewell(handle: &Handle, reason: &str, session: Pin<&mut (impl Future + ?Sized)>) {
+/// Send the reason and give it a moment to arrive; whether the connection has ended by itself.
+async fn farewell(
+    handle: &Handle,
+    reason: &str,
+    session: Pin<&mut (impl Future + ?Sized)>,
+) -> bool {
     let said = async {
         let sent = handle.disconnect(Disconnect::ByApplication, reason.to_owned(), String::new());
-        if sent.await.is_ok() {
-            session.await;
-        }
+        // A connection that takes no message any more is about to end.
+        let _ = sent.await;
+        session.await;
     };
-    let _ = tokio::time::timeout(FAREWELL, said).await;
+    tokio::time::timeout(FAREWELL, said).await.is_ok()
 }
 
 /// Resolves with a reason to end the connection: its key has left, or the daemon stops.
@@ -164,28 +170,29 @@ async fn key_leaves(server: &Server, login: &Login) -> String {
     let grant = login.accepted().await;
     loop {
         let set = Arc::clone(&sets.borrow_and_update());
-        if let Err(denied) = set.still_allows(&grant.identity, SystemTime::now()) {
-            server.metrics.revoked();
-            return denied.farewell().to_owned();
-        }
+        let again = match set.still_allows(&grant.identity, SystemTime::now()) {
+            Ok(again) => again,
+            Err(denied) => {
+                server.metrics.revoked();
+                return denied.farewell().to_owned();
+            }
+        };
         tokio::select! {
             // The keys live as long as the daemon.
             _ = sets.changed() => {}
-            () = expiry(grant.options.expires) => {}
+            () = passes(again) => {}
         }
     }
 }
 
-/// A clock may jump, so the time is looked at again and again.
-async fn expiry(expires: Option<SystemTime>) {
-    let Some(expires) = expires else {
+/// Resolves when `time` has passed. A clock may jump, so it is looked at again and again.
+async fn passes(time: Option<SystemTime>) {
+    let Some(time) = time else {
         return std::future::pending().await;
     };
-    while SystemTime::now() < expires {
-        let left = expires
-            .duration_since(SystemTime::now())
-            .unwrap_or_default();
-        tokio::time::sleep(left.clamp(Duration::from_millis(10), EXPIRY_CHECK)).await;
+    while SystemTime::now() < time {
+        let left = time.duration_since(SystemTime::now()).unwrap_or_default();
+        tokio::time::sleep(left.clamp(Duration::from_millis(10), CLOCK_CHECK)).await;
     }
 }
 

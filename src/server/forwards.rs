@@ -21,6 +21,7 @@ pub(super) enum Asked {
     Tcp(String, u16),
     Unix(String),
     Agent,
+    X11,
 }
 
 /// The remote forwards of a connection; dropping it closes them all.
@@ -105,6 +106,27 @@ impl Forwards {
         }
     }
 
+    /// Open a display for the client's X server; one a connection, as with sshd.
+    pub(super) async fn x11(
+        &mut self,
+        asked: forward::X11,
+        handle: Handle,
+    ) -> Option<forward::X11> {
+        if self.open.contains_key(&Asked::X11) {
+            return None;
+        }
+        match asked.bind().await {
+            Ok((x11, listener)) => {
+                self.serve(Asked::X11, listener, handle);
+                Some(x11)
+            }
+            Err(error) => {
+                tracing::info!(%error, "cannot open a display for the client");
+                None
+            }
+        }
+    }
+
     /// Stop listening; whether there was anything to stop.
     pub(super) fn cancel(&mut self, asked: &Asked) -> bool {
         self.open.remove(asked).is_some()
@@ -157,6 +179,10 @@ async fn open(asked: &Asked, origin: &Origin, handle: &Handle) -> Result<Channel
                 .channel_open_forwarded_tcpip(host.as_str(), port, ip, from)
                 .await
         }
+        (Asked::X11, Origin::Tcp(from)) => {
+            let ip = from.ip().to_canonical().to_string();
+            handle.channel_open_x11(ip, from.port().into()).await
+        }
         (Asked::Agent, _) => handle.channel_open_agent().await,
         (Asked::Unix(path), _) => {
             handle
@@ -164,7 +190,7 @@ async fn open(asked: &Asked, origin: &Origin, handle: &Handle) -> Result<Channel
                 .await
         }
         // A TCP listener has TCP streams.
-        (Asked::Tcp(..), Origin::Unix) => Err(Error::Inconsistent),
+        (Asked::Tcp(..) | Asked::X11, Origin::Unix) => Err(Error::Inconsistent),
     }
 }
 

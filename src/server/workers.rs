@@ -32,7 +32,11 @@ impl Workers {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             runtimes.push(runtime.handle().clone());
             let stopped = stop.clone();
-            let work = move || runtime.block_on(stopped.cancelled());
+            let work = move || {
+                runtime.block_on(stopped.cancelled());
+                // A blocking call that hangs must not hold up the end.
+                runtime.shutdown_background();
+            };
             threads.push(
                 thread::Builder::new()
                     .name(format!("worker-{number}"))

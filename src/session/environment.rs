@@ -33,7 +33,8 @@ pub(super) struct Facts<'a> {
     /// The command the client asked for, when the key's own replaced it.
     pub original_command: Option<&'a OsStr>,
     pub agent: Option<&'a Path>,
-    pub client_variables: &'a [(String, String)],
+    pub display: Option<&'a str>,
+    pub client_variables: &'a [(String, OsString)],
     /// The first of a name wins.
     pub key_variables: &'a [(String, OsString)],
 }
@@ -117,6 +118,9 @@ fn set_connection(variables: &mut Variables, facts: &Facts<'_>) {
     }
     if let Some(agent) = facts.agent {
         variables.set("SSH_AUTH_SOCK", agent);
+    }
+    if let Some(display) = facts.display {
+        variables.set("DISPLAY", display);
     }
     if let Some(command) = facts.original_command {
         variables.set("SSH_ORIGINAL_COMMAND", command);
@@ -228,6 +232,7 @@ mod tests {
             term: Some("xterm"),
             original_command: None,
             agent: None,
+            display: None,
             client_variables: &[("LANG".into(), "C.UTF-8".into())],
             key_variables: &[("WHO".into(), "alice".into())],
         }))

@@ -4,16 +4,15 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::process::{Child, Stdio};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use tokio::net::unix::pipe;
 use tokio_util::sync::CancellationToken;
 
-use super::Workspace;
+use super::Connection;
 use super::command::{ControllingTerminal, Launch};
 use super::exit::Exit;
+use super::rc::Rc;
 use super::run::{Linger, Signal, drive};
 use crate::channel::flow::{self, Gather, Read};
 use crate::channel::{Channel, Reader, Writer};
@@ -40,16 +39,16 @@ enum Stream {
 pub(super) async fn run(
     launch: &Launch,
     environment: Vec<(OsString, OsString)>,
+    rc: Option<Rc>,
     channel: &mut Channel,
-    workspace: &Workspace,
+    connection: &Connection,
 ) -> Exit {
-    let (process, streams) = match spawn(launch, environment, &workspace.reaper) {
+    let workspace = &*connection.workspace;
+    let (process, streams) = match spawn(launch, environment, rc, &workspace.reaper).await {
         Ok(spawned) => spawned,
         Err(error) => {
-            return Exit::Failed(
-                format!("cannot start {}: {error}", launch.shell.display()),
-                254,
-            );
+            let shell = launch.shell.display();
+            return Exit::Failed(format!("cannot start {shell}: {error}"), 254);
         }
     };
     let Channel {
@@ -58,7 +57,11 @@ pub(super) async fn run(
         writer,
     } = channel;
     let exited = CancellationToken::new();
-    let input = feed(reader, streams.stdin);
+    let input = feed(
+        reader,
+        streams.stdin,
+        connection.openssh.then_some(&*writer),
+    );
     let output = async {
         let stdout = pump(streams.stdout, &exited, writer, Stream::Output);
         let stderr = pump(streams.stderr, &exited, writer, Stream::Error);
@@ -92,42 +95,42 @@ pub(super) async fn run(
     .await
 }
 
-fn spawn(
+async fn spawn(
     launch: &Launch,
     environment: Vec<(OsString, OsString)>,
+    rc: Option<Rc>,
     reaper: &Reaper,
 ) -> io::Result<(Started, Streams)> {
-    let mut child: Option<Child> = None;
+    let (stdin, our_stdin) = io::pipe()?;
+    let (our_stdout, stdout) = io::pipe()?;
+    let (our_stderr, stderr) = io::pipe()?;
+    if let Some(rc) = rc {
+        let output = (stdout.try_clone()?.into(), stderr.try_clone()?.into());
+        rc.run(environment.clone(), output, reaper).await;
+    }
     let process = reaper.start(|| {
         let mut command = launch.command(environment, ControllingTerminal::None);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let spawned = command.spawn()?;
-        let pid = spawned.id();
-        child = Some(spawned);
-        io::Result::Ok(pid)
+        command.stdin(stdin).stdout(stdout).stderr(stderr);
+        command.spawn().map(|child| child.id())
     })?;
-    let missing = || io::Error::other("a standard stream is missing");
-    let mut child = child.ok_or_else(missing)?;
-    let stdin = OwnedFd::from(child.stdin.take().ok_or_else(missing)?);
-    let stdout = OwnedFd::from(child.stdout.take().ok_or_else(missing)?);
-    let stderr = OwnedFd::from(child.stderr.take().ok_or_else(missing)?);
     let streams = Streams {
-        stdin: pipe::Sender::from_owned_fd(stdin)?,
-        stdout: pipe::Receiver::from_owned_fd(stdout)?,
-        stderr: pipe::Receiver::from_owned_fd(stderr)?,
+        stdin: pipe::Sender::from_owned_fd(our_stdin.into())?,
+        stdout: pipe::Receiver::from_owned_fd(our_stdout.into())?,
+        stderr: pipe::Receiver::from_owned_fd(our_stderr.into())?,
     };
     Ok((process, streams))
 }
 
 /// Peer to process. A process that stops reading stops the peer, by its window; one that closed its
-/// input has the rest swallowed, as sshd does.
-async fn feed(reader: &mut Reader, stdin: pipe::Sender) {
+/// input has the rest swallowed, as sshd does, and an OpenSSH client is told to stop sending.
+async fn feed(reader: &mut Reader, stdin: pipe::Sender, openssh: Option<&Writer>) {
     let poured = flow::pour(reader, &stdin).await;
     drop(stdin);
     if poured.is_err() {
+        if let Some(writer) = openssh {
+            // A client that is gone needs not be told.
+            let _ = writer.end_of_write().await;
+        }
         flow::swallow(reader).await;
     }
 }

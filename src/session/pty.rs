@@ -19,6 +19,7 @@ use super::Workspace;
 use super::command::{ControllingTerminal, Launch};
 use super::environment::{self, Facts};
 use super::exit::Exit;
+use super::rc::Rc;
 use super::request::PtyRequest;
 use super::run::{Linger, Signal, drive};
 use crate::channel::{Channel, Reader, Size};
@@ -41,10 +42,11 @@ pub(super) async fn run(
     facts: &Facts<'_>,
     request: &PtyRequest,
     greeting: Bytes,
+    rc: Option<Rc>,
     channel: &mut Channel,
     workspace: &Workspace,
 ) -> Exit {
-    let (process, terminal) = match spawn(launch, facts, request, &workspace.reaper) {
+    let (process, terminal) = match spawn(launch, facts, request, rc, &workspace.reaper).await {
         Ok(spawned) => spawned,
         Err(error) => {
             return Exit::Failed(
@@ -102,40 +104,43 @@ pub(super) async fn run(
     }
 }
 
-/// Open the terminal, then start the process on it. Both under the reaper's lock: the library opens
-/// the terminal and marks it close-on-exec in two steps, and no other start may come between.
-fn spawn(
+async fn spawn(
     launch: &Launch,
     facts: &Facts<'_>,
     request: &PtyRequest,
+    rc: Option<Rc>,
     reaper: &Reaper,
 ) -> anyhow::Result<(Started, Terminal)> {
-    let mut master = None;
+    // The library opens the terminal and marks it close-on-exec in two steps; no start may come
+    // between.
+    let pty = reaper
+        .exclusively(|| native_pty_system().openpty(pty_size(request.size)))?
+        .master;
+    let fd = duplicate(&*pty)?;
+    // A mode this terminal refuses is no reason to refuse the terminal.
+    let _ = request.modes.apply(&fd);
+    let name = pty.tty_name().context("the terminal has no name")?;
+    let tty = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY)
+        .open(&name)?;
+    let environment = environment::build(&Facts {
+        tty: Some(&name),
+        ..*facts
+    });
+    if let Some(rc) = rc {
+        let output = (tty.try_clone()?.into(), tty.try_clone()?.into());
+        rc.run(environment.clone(), output, reaper).await;
+    }
     let process = reaper.start(|| {
-        let pair = native_pty_system().openpty(pty_size(request.size))?;
-        let fd = duplicate(&*pair.master)?;
-        // A mode this terminal refuses is no reason to refuse the terminal.
-        let _ = request.modes.apply(&fd);
-        let name = pair.master.tty_name().context("the terminal has no name")?;
-        let tty = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NOCTTY)
-            .open(&name)?;
-        let environment = environment::build(&Facts {
-            tty: Some(&name),
-            ..*facts
-        });
         let mut command = launch.command(environment, ControllingTerminal::StandardInput);
         command
             .stdin(tty.try_clone()?)
             .stdout(tty.try_clone()?)
             .stderr(tty);
-        let pid = command.spawn()?.id();
-        master = Some((pair.master, fd));
-        anyhow::Ok(pid)
+        anyhow::Ok(command.spawn()?.id())
     })?;
-    let (pty, fd) = master.context("no terminal")?;
     Ok((process, Terminal { pty, fd }))
 }
 

@@ -1,12 +1,14 @@
 //! What a peer asks for before its program runs.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::Connection;
 use super::modes::Modes;
 use super::run;
 use crate::channel::{Channel, Size};
+use crate::forward::X11;
 use crate::keys::Permission;
 
 /// Variables a client may set on one session; sshd's own bound.
@@ -41,9 +43,10 @@ pub enum Program {
 pub struct Setup {
     pub(super) channel: Channel,
     pub(super) connection: Connection,
-    pub(super) variables: Vec<(String, String)>,
+    pub(super) variables: Vec<(String, OsString)>,
     pub(super) pty: Option<PtyRequest>,
     pub(super) agent: Option<PathBuf>,
+    pub(super) x11: Option<X11>,
 }
 
 impl Setup {
@@ -55,14 +58,18 @@ impl Setup {
             variables: Vec::new(),
             pty: None,
             agent: None,
+            x11: None,
         }
     }
 
     /// `env`: whether the variable will be set.
-    pub fn variable(&mut self, name: &str, value: &str) -> bool {
+    pub fn variable(&mut self, name: &[u8], value: &[u8]) -> bool {
+        let Ok(name) = std::str::from_utf8(name) else {
+            return false;
+        };
         let accepted = self.connection.workspace.rules.accept.matches(name)
             && !name.contains(['=', '\0'])
-            && !value.contains('\0');
+            && !value.contains(&0);
         let bytes: usize = self
             .variables
             .iter()
@@ -71,7 +78,8 @@ impl Setup {
         let fits = self.variables.len() < MAX_VARIABLES
             && bytes + name.len() + value.len() <= MAX_VARIABLE_BYTES;
         if accepted && fits {
-            self.variables.push((name.to_owned(), value.to_owned()));
+            let value = OsStr::from_bytes(value).to_owned();
+            self.variables.push((name.to_owned(), value));
         }
         accepted && fits
     }
@@ -95,6 +103,15 @@ impl Setup {
     /// `auth-agent-req@openssh.com`: where the forwarded agent is found.
     pub fn agent(&mut self, socket: PathBuf) {
         self.agent = Some(socket);
+    }
+
+    /// `x11-req`: whether programs will find the client's display.
+    pub fn x11(&mut self, display: X11) -> bool {
+        let granted = X11::xauth().is_some();
+        if granted {
+            self.x11 = Some(display);
+        }
+        granted
     }
 
     /// Whether there is such a program; the only one that may not be is a subsystem.

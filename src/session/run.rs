@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::environment::{self, Facts, MAX_USER_FILE, USER_FILE};
 use super::exit::{Exit, signal_number};
 use super::request::{Program, PtyRequest, Setup};
-use super::{Connection, command, pipes, pty};
+use super::{Connection, command, pipes, pty, rc};
 use crate::channel::{Channel, Control, Request, Size};
+use crate::forward::X11;
 use crate::sftp;
 use crate::shutdown::Tasks;
 use crate::workspace::reaper::{Ended, Started};
@@ -38,6 +39,7 @@ pub(super) async fn session(setup: Setup, program: Program) {
         variables,
         pty,
         agent,
+        x11,
     } = setup;
     let (program, original) = forced(program, &connection);
     let kind = match &program {
@@ -57,6 +59,7 @@ pub(super) async fn session(setup: Setup, program: Program) {
         variables,
         pty,
         agent,
+        x11,
     };
     let exit = match program {
         Program::Subsystem(_) => subsystem(&mut channel, &connection).await,
@@ -118,9 +121,10 @@ async fn subsystem(channel: &mut Channel, connection: &Connection) -> Exit {
 struct Asked {
     /// The command that a key's own replaced.
     original: Option<OsString>,
-    variables: Vec<(String, String)>,
+    variables: Vec<(String, OsString)>,
     pty: Option<PtyRequest>,
     agent: Option<PathBuf>,
+    x11: Option<X11>,
 }
 
 async fn execute(
@@ -136,6 +140,8 @@ async fn execute(
         Err(exit) => return exit,
     };
     let user_file = read_start(&workspace.user.home.join(USER_FILE), MAX_USER_FILE as usize);
+    let display = asked.x11.as_ref().map(X11::display);
+    let rc = rc::find(&launch, connection, asked.x11.as_ref());
     let facts = Facts {
         inherited: &workspace.inherited,
         rules: &workspace.rules,
@@ -147,18 +153,19 @@ async fn execute(
         term: asked.pty.as_ref().map(|pty| pty.term.as_str()),
         original_command: asked.original.as_deref(),
         agent: asked.agent.as_deref(),
+        display: display.as_deref(),
         client_variables: &asked.variables,
         key_variables: &connection.options.environment,
     };
     match &asked.pty {
-        None => pipes::run(&launch, environment::build(&facts), channel, workspace).await,
+        None => pipes::run(&launch, environment::build(&facts), rc, channel, connection).await,
         Some(request) => {
             let greeting = if is_shell {
                 greeting(connection, request)
             } else {
                 Bytes::new()
             };
-            pty::run(&launch, &facts, request, greeting, channel, workspace).await
+            pty::run(&launch, &facts, request, greeting, rc, channel, workspace).await
         }
     }
 }

@@ -72,6 +72,12 @@ impl Reaper {
         })
     }
 
+    /// Do something that no start may come between.
+    pub fn exclusively<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
+
     /// Reap for ever. Run it once, before anything is started.
     pub async fn run(self) -> io::Result<()> {
         let mut ends = signal(SignalKind::child())?;
