@@ -1,9 +1,9 @@
 //! SFTP version 3 (draft-ietf-secsh-filexfer-02) with OpenSSH's extensions, on one channel.
 //!
-//! `input` cuts bytes into packets, `request` makes them values, `engine` carries them out on a
-//! blocking thread in the order they came, `output` holds the replies, `serve` moves all of it
-//! between the channel and the engine. Requests that are there already go to the engine together;
-//! while their replies are sent, the next ones are carried out.
+//! `input` cuts bytes into packets, `request` makes them values, `engine` carries them out in the
+//! order they came, `worker` lends it a thread that may block, `output` holds the replies, `serve`
+//! moves all of it between the channel and the engine. Requests that are there already go to the
+//! engine together; while their replies are sent, the next ones are carried out.
 //! Memory is bounded by the channel's window and three batches of replies; no task is spawned, no
 //! directory changed, no descriptor inherited.
 
@@ -29,6 +29,7 @@ mod request;
 mod serve;
 mod status;
 mod tree;
+mod worker;
 mod writes;
 mod zone;
 

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::engine::Engine;
 use super::input::Input;
+use super::worker::{Session, Worker, blocking};
 use super::{Failure, Options};
 use crate::channel::{Reader, Writer};
 
 /// Batches of replies waiting to be sent, beside the one being sent and the one being made. Each
 /// is at most about 0.75 MiB.
 const WAITING: usize = 1;
-/// A session without a request for so long gives its buffers back.
+/// A session without a request for so long gives its buffers and its thread back.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Serve one session until the client's end of file; everything asked before it is answered.
@@ -49,22 +49,15 @@ impl Drop for Stop {
     }
 }
 
-/// What travels to the blocking thread and back.
-#[derive(Debug)]
-struct Session {
-    engine: Engine,
-    input: Input,
-}
-
 async fn work(
     reader: &mut Reader,
     sender: mpsc::Sender<Vec<Bytes>>,
     options: Options,
     stop: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
-    let engine = blocking(move || Engine::open(&options, stop)).await??;
+    let mut worker = Worker::default();
     let mut session = Session {
-        engine,
+        engine: blocking(move || Engine::open(&options, stop)).await??,
         input: Input::default(),
     };
     loop {
@@ -73,45 +66,35 @@ async fn work(
         }
         if !session.input.is_ready() {
             reader.consumed(session.input.advance());
-            match next(reader, &mut session).await {
+            match next(reader, &mut session, &mut worker).await {
                 Some(chunk) => session.input.push(chunk),
                 None => break,
             }
             continue;
         }
-        let (replies, result);
-        (session, replies, result) = blocking(move || run(session)).await?;
+        let finished = worker.run(session).await?;
+        session = finished.session;
         reader.consumed(session.input.settle());
-        if !replies.is_empty() {
-            sender.send(replies).await.map_err(|_| Failure::Closed)?;
+        if !finished.replies.is_empty() {
+            let sent = sender.send(finished.replies).await;
+            sent.map_err(|_| Failure::Closed)?;
         }
-        result?;
+        finished.result?;
     }
     // Closing a file may block as well.
     blocking(move || drop(session)).await
 }
 
-fn run(mut session: Session) -> (Session, Vec<Bytes>, Result<(), Failure>) {
-    let result = session.engine.run(&mut session.input);
-    let replies = session.engine.output.take();
-    (session, replies, result)
-}
-
-/// The next chunk; memory that is not needed meanwhile is given back after a while.
-async fn next(reader: &mut Reader, session: &mut Session) -> Option<Bytes> {
-    if session.engine.output.is_holding() {
+/// The next chunk; what is not needed meanwhile is given back after a while.
+async fn next(reader: &mut Reader, session: &mut Session, worker: &mut Worker) -> Option<Bytes> {
+    if worker.is_holding() || session.engine.output.is_holding() {
         if let Ok(chunk) = timeout(QUIET, reader.chunk()).await {
             return chunk;
         }
         session.engine.output.release();
+        worker.release();
     }
     reader.chunk().await
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
-    spawn_blocking(work).await.map_err(Failure::Worker)
 }
 
 async fn send(mut replies: mpsc::Receiver<Vec<Bytes>>, writer: &Writer) -> Result<(), Failure> {

@@ -66,7 +66,7 @@ pub(crate) fn frame(kind: u8, id: Option<u32>, body: &[u8]) -> Vec<u8> {
 /// A session's client end. `home` is written as `~` in the transcript.
 pub(crate) struct Client<'a> {
     pub(crate) server: &'a mut dyn Server,
-    home: String,
+    pub(crate) home: String,
     next: u32,
     pub(crate) transcript: Vec<String>,
 }

@@ -12,5 +12,6 @@ mod client;
 mod conformance;
 mod extensions;
 mod limits;
+mod random;
 mod render;
 mod servers;

@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use podssh::channel::{Control, Output, Peer, pair};
@@ -33,7 +34,9 @@ pub(crate) trait Server {
 pub(crate) struct Theirs {
     child: Child,
     input: ChildStdin,
-    output: ChildStdout,
+    /// Read by a thread, so that a test may ask much before it takes an answer.
+    output: mpsc::Receiver<Vec<u8>>,
+    received: Vec<u8>,
 }
 
 impl Theirs {
@@ -49,9 +52,20 @@ impl Theirs {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let (sender, output) = mpsc::channel();
+        let mut from = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(length @ 1..) = from.read(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
         Self {
             input: child.stdin.take().unwrap(),
-            output: child.stdout.take().unwrap(),
+            output,
+            received: Vec::new(),
             child,
         }
     }
@@ -63,9 +77,12 @@ impl Server for Theirs {
     }
 
     fn receive(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes = vec![0; length];
-        self.output.read_exact(&mut bytes).unwrap();
-        bytes
+        while self.received.len() < length {
+            let more = self.output.recv_timeout(PATIENCE);
+            self.received.extend(more.expect("no reply in time"));
+        }
+        let rest = self.received.split_off(length);
+        std::mem::replace(&mut self.received, rest)
     }
 }
 
