@@ -26,6 +26,9 @@ const HARDENING: [&str; 9] = [
     "/run/podssh:mode=1777",
 ];
 
+/// The pod's `fsGroup`: owns the volumes, and every process has it as a supplementary group.
+const FS_GROUP: u32 = 100;
+
 /// A hardened container of one image; removed on drop.
 pub(crate) struct Container {
     /// An OpenSSH client set up to reach it as host `workspace`.
@@ -50,15 +53,11 @@ impl Container {
         let public = generate_key(&identity);
         write_secret(&path("keys"), &[("tester", public.as_bytes())]);
         fs::create_dir(path("home")).expect("a directory");
-        let group = user
-            .split_once(':')
-            .and_then(|(_, gid)| gid.parse().ok())
-            .expect("UID:GID");
         // Not the user's own, as on a fresh volume: only fsGroup makes it writable.
-        share(&path("home"), group, 0o2775);
+        share(&path("home"), FS_GROUP, 0o2775);
         share(
             &fs::canonicalize(path("keys/tester")).expect("the key's file"),
-            group,
+            FS_GROUP,
             0o440,
         );
 
@@ -66,7 +65,8 @@ impl Container {
             format!("{}:/home/jovyan", path("home").display()),
             format!("{}:/etc/podssh/authorized_keys:ro", path("keys").display()),
         ];
-        let mut args = vec!["run", "--detach", "--user", user];
+        let group = FS_GROUP.to_string();
+        let mut args = vec!["run", "--detach", "--user", user, "--group-add", &group];
         args.extend(HARDENING);
         args.extend(mounts.iter().flat_map(|mount| ["--volume", mount]));
         args.extend([
