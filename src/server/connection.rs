@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use russh::server::{Handle, run_stream};
+use russh::server::{Handle, RunningSession, run_stream};
 use russh::{Disconnect, Error};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Server;
 use super::auth::Login;
@@ -76,44 +76,59 @@ async fn serve(
     let off = switch.clone().drop_guard();
     let backlog = Backlog::default();
     let table = Table::new(backlog.clone());
+    let ends = (client, local);
     let handler = Handler::new(
         Arc::clone(server),
         number,
-        client,
-        local,
+        ends,
         table.clone(),
         Arc::clone(login),
         startup,
     );
+    let deadline = tokio::time::Instant::now() + server.limits.login_grace;
     let stream = Stream::new(stream, switch, backlog);
-    let deadline = tokio::time::sleep(server.limits.login_grace);
-    tokio::pin!(deadline);
-    let mut session = tokio::select! {
-        started = run_stream(Arc::clone(&server.ssh), stream, handler) => match started {
-            Ok(session) => Box::pin(session),
-            Err(error) => return Ended::Broken(error),
-        },
-        () = &mut deadline => return Ended::TooSlow,
+    let started = run_stream(Arc::clone(&server.ssh), stream, handler);
+    let session = match tokio::time::timeout_at(deadline, started).await {
+        Ok(Ok(session)) => session,
+        Ok(Err(error)) => return Ended::Broken(error),
+        Err(_) => return Ended::TooSlow,
     };
+    let ended = follow(server, session, login, &table, deadline, off).await;
+    table.close_all();
+    ended
+}
+
+/// Wait for the first reason to end it, and end it.
+async fn follow(
+    server: &Server,
+    session: RunningSession<Handler>,
+    login: &Login,
+    table: &Table,
+    deadline: tokio::time::Instant,
+    off: DropGuard,
+) -> Ended {
     let handle = session.handle();
-    let reason = tokio::select! {
-        ended = &mut session => {
-            table.close_all();
-            return finished(ended);
+    let mut session = Box::pin(session);
+    let nobody = async {
+        tokio::time::sleep_until(deadline).await;
+        if login.grant().is_some() {
+            std::future::pending::<()>().await;
         }
-        () = deadline, if login.grant().is_none() => None,
-        reason = watch(server, login, &table) => Some(reason),
     };
+    let reason = tokio::select! {
+        ended = &mut session => return finished(ended),
+        () = nobody => None,
+        reason = watch(server, login, table) => Some(reason),
+    };
+    table.close_all();
     let Some(reason) = reason else {
         drop(off);
-        table.close_all();
+        // Cut off, it ends at once; how is known already.
         let _ = session.await;
         return Ended::TooSlow;
     };
-    table.close_all();
     if !farewell(&handle, &reason, session.as_mut()).await {
         drop(off);
-        // Cut off, it ends at once; how is known already.
         let _ = tokio::time::timeout(FAREWELL, session).await;
     }
     Ended::Sent(reason)

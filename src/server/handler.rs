@@ -38,8 +38,7 @@ impl Handler {
     pub(super) fn new(
         server: Arc<Server>,
         number: u64,
-        client: SocketAddr,
-        local: SocketAddr,
+        (client, local): (SocketAddr, SocketAddr),
         table: Table,
         login: Arc<Login>,
         startup: Startup,

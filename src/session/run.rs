@@ -269,7 +269,8 @@ pub(super) async fn drive(
             }
             () = &mut last_words, if hung_up => {
                 killpg_quietly(process.pid);
-                return Exit::Signal { number: signal::SIGKILL as i32, core: false };
+                let killed = Ended::Killed { signal: signal::SIGKILL as i32, core: false };
+                return ended.unwrap_or(killed).into();
             }
         }
     }
