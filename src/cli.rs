@@ -209,7 +209,7 @@ pub struct ServeArgs {
     #[arg(long)]
     pub check: bool,
     /// Side process to supervise; when it ends, podssh drains and exits with its code
-    #[arg(last = true, value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 

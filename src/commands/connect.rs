@@ -3,8 +3,10 @@
 //! Standard output carries tunnel bytes only; every word for the user goes to standard error. Sends
 //! HTTP/1.1, which every gateway speaks, and retries while a workspace starts.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,8 @@ use crate::{config, exit_code};
 
 /// A response head larger than this is none of a CONNECT.
 const MAX_HEAD: usize = 16 * 1024;
+/// One read of the tunnel.
+const BUFFER: usize = 256 * 1024;
 /// Between two tries, doubling up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -195,22 +199,37 @@ fn read_answer(stream: &mut impl Read) -> io::Result<(u16, Vec<u8>)> {
     }
 }
 
-/// Both ways until the far end closes. The standard library splices pipes and sockets in the kernel.
+/// Both ways until the far end closes.
+///
+/// By read and write on the bare descriptors: the standard library's output holds bytes back until a
+/// newline, and its copy splices, which keeps a pipe locked while it waits for the socket.
 fn carry(stream: TcpStream, early: &[u8]) -> io::Result<()> {
     let mut to_workspace = stream.try_clone()?;
+    let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     thread::spawn(move || {
         // Either end may leave; the other direction notices.
-        let _ = io::copy(&mut io::stdin().lock(), &mut to_workspace);
+        let _ = copy(&mut stdin, &mut to_workspace);
         let _ = to_workspace.shutdown(Shutdown::Write);
     });
-    let mut stdout = io::stdout().lock();
+    let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     stdout.write_all(early)?;
-    stdout.flush()?;
     let mut from_workspace = stream;
-    match io::copy(&mut from_workspace, &mut stdout) {
+    match copy(&mut from_workspace, &mut stdout) {
         // ssh has gone; that is how a tunnel ends.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.and_then(|_| stdout.flush()),
+        other => other,
+    }
+}
+
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => to.write_all(buffer.get(..read).unwrap_or_default())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
