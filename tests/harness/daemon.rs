@@ -278,13 +278,15 @@ fn launch(setup: Setup) -> Daemon {
     }
 }
 
-/// The binary under test, at a path that the daemon's user can reach.
+/// The binary under test, `PODSSH_BINARY` or else the one built with the tests, at a path that the
+/// daemon's user can reach.
 ///
 /// A clone below root's own home is out of reach for other users, so root's runs use a copy then.
 pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<(PathBuf, Option<TempDir>)> = OnceLock::new();
     let (path, _copy) = BINARY.get_or_init(|| {
-        let built = PathBuf::from(env!("CARGO_BIN_EXE_podssh"));
+        let given = std::env::var_os("PODSSH_BINARY").map(PathBuf::from);
+        let built = given.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_podssh")));
         let open_to_all = |directory: &Path| {
             fs::metadata(directory).is_ok_and(|meta| meta.permissions().mode() & 0o001 != 0)
         };

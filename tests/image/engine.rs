@@ -5,7 +5,6 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::harness::daemon::binary;
 use crate::harness::process::run;
 
 /// A build on a loaded machine, packages downloaded.
@@ -25,11 +24,9 @@ static ENGINE: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
 
 /// The workspace image, built from the Dockerfile around the release binary.
 pub(crate) static IMAGE: LazyLock<String> = LazyLock::new(|| {
-    let binary = binary();
     assert!(
-        binary.ends_with("target/release/podssh")
-            || env!("CARGO_BIN_EXE_podssh").contains("/release/"),
-        "the image holds the release binary: run with --release"
+        Path::new(ROOT).join("target/release/podssh").is_file(),
+        "the image holds the release binary: run 'make build' first"
     );
     let base = script("base-image", &[], &ENGINE);
     build(
