@@ -26,6 +26,9 @@ pub enum Refused {
     /// Policy says no; nothing was tried.
     #[error("forwarding is not permitted")]
     Prohibited,
+    /// The connection has as many channels as it may have.
+    #[error("too many channels are open")]
+    TooMany,
     /// It was tried and failed.
     #[error("{0}")]
     Connect(io::Error),

@@ -80,7 +80,7 @@ impl Callbacks for Handler {
         session: &mut Session,
     ) -> Result<(), Error> {
         let grant = self.login.grant();
-        let closed = self.closed_to_sessions || self.is_draining();
+        let closed = self.closed_to_sessions || self.is_draining() || !self.has_room();
         let Some(grant) = grant.filter(|_| !closed) else {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());

@@ -17,6 +17,10 @@ use crate::forward::{self, Destination, Refused};
 use crate::keys::{Options, Permission};
 use crate::session::{Program, Setup};
 
+/// Channels of one connection open or being opened at once: far more than any editor uses, and a
+/// bound for its memory, some KiB each.
+const MOST_CHANNELS: usize = 4096;
+
 /// One connection's callbacks, which are in `callbacks.rs`.
 pub(super) struct Handler {
     pub(super) server: Arc<Server>,
@@ -30,6 +34,8 @@ pub(super) struct Handler {
     /// Sessions whose program has not been asked for.
     pub(super) setups: HashMap<ChannelId, Setup>,
     pub(super) forwards: Forwards,
+    /// Held by each forward that is still being dialled, to count them.
+    dialling: Arc<()>,
     /// `no-more-sessions@openssh.com` was said.
     pub(super) closed_to_sessions: bool,
 }
@@ -58,6 +64,7 @@ impl Handler {
             startup: Some(startup),
             setups: HashMap::new(),
             forwards,
+            dialling: Arc::default(),
             closed_to_sessions: false,
         }
     }
@@ -92,6 +99,11 @@ impl Handler {
             .is_some_and(|options| options.permits(permission))
     }
 
+    /// Whether one more channel may be opened.
+    pub(super) fn has_room(&self) -> bool {
+        self.table.len() + Arc::strong_count(&self.dialling) <= MOST_CHANNELS
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.server.workspace.tasks.is_draining()
     }
@@ -106,30 +118,29 @@ impl Handler {
         session: &Session,
     ) {
         let (table, handle) = (self.table.clone(), session.handle());
-        let draining = self.is_draining();
-        let number = self.judge.number;
-        self.server
-            .workspace
-            .tasks
-            .spawn("local forward", async move {
-                let dialled = if allowed && !draining {
-                    forward::dial(&to).await
-                } else {
-                    Err(Refused::Prohibited)
-                };
-                match dialled {
-                    Ok(socket) => {
-                        let (_, half) = channel.split();
-                        let channel = table.open(half, &handle, WINDOW);
-                        reply.accept().await;
-                        forward::splice(channel, socket).await;
-                    }
-                    Err(refused) => {
-                        tracing::debug!(conn = number, ?to, reason = %refused, "forward refused");
-                        reply.reject(failure(&refused)).await;
-                    }
+        let (room, draining) = (self.has_room(), self.is_draining());
+        let (number, dialling) = (self.judge.number, Arc::clone(&self.dialling));
+        let dial = async move {
+            let dialled = match (room, allowed && !draining) {
+                (false, _) => Err(Refused::TooMany),
+                (true, false) => Err(Refused::Prohibited),
+                (true, true) => forward::dial(&to).await,
+            };
+            match dialled {
+                Ok(socket) => {
+                    let (_, half) = channel.split();
+                    let channel = table.open(half, &handle, WINDOW);
+                    drop(dialling);
+                    reply.accept().await;
+                    forward::splice(channel, socket).await;
                 }
-            });
+                Err(refused) => {
+                    tracing::debug!(conn = number, ?to, reason = %refused, "forward refused");
+                    reply.reject(failure(&refused)).await;
+                }
+            }
+        };
+        self.server.workspace.tasks.spawn("local forward", dial);
     }
 
     /// Start a program on a session that has none yet.
@@ -162,6 +173,7 @@ impl Handler {
 fn failure(refused: &Refused) -> ChannelOpenFailure {
     match refused {
         Refused::Prohibited => ChannelOpenFailure::AdministrativelyProhibited,
+        Refused::TooMany => ChannelOpenFailure::ResourceShortage,
         Refused::Connect(error) => ChannelOpenFailure::Other {
             code: 2,
             reason: error.to_string(),
