@@ -243,6 +243,19 @@ pub struct HostKeysArgs {
     pub hosts: Vec<String>,
 }
 
+impl clap::ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Text, Self::Json]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }))
+    }
+}
+
 impl Cli {
     /// Parse the process's arguments; usage errors exit with 64, `--help` with 0.
     pub fn parse_args() -> Result<Self, u8> {

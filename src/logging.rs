@@ -6,7 +6,7 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 /// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// For people.
     Text,

@@ -25,6 +25,7 @@ use crate::shutdown::Tasks;
 use crate::user::User;
 use crate::workspace::reaper::Reaper;
 
+pub use exit::is_signal;
 pub use modes::Modes;
 pub use request::{Program, PtyRequest, Setup};
 

@@ -1,11 +1,16 @@
 //! One forwarded stream: a socket and a channel, each direction on its own.
 
 use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::channel::flow::{self, Gather, Read, Sink, Source};
 use crate::channel::{Channel, Control, Reader, Request, Writer};
+
+/// How long a socket may take the last bytes of a channel that has closed.
+const LAST_BYTES: Duration = Duration::from_secs(30);
 
 /// A connected stream socket.
 #[derive(Debug)]
@@ -83,8 +88,21 @@ async fn carry(reader: &mut Reader, control: &mut Control, writer: &Writer, stre
         let _ = writer.eof().await;
     };
     let gone = async { while control.next().await != Request::Closed {} };
+    let mut inward = pin!(inward);
+    let mut delivered = false;
+    let both = async {
+        let inward = async {
+            inward.as_mut().await;
+            delivered = true;
+        };
+        tokio::join!(inward, outward);
+    };
     tokio::select! {
-        _ = async { tokio::join!(inward, outward) } => {}
+        () = both => {}
         () = gone => {}
+    }
+    if !delivered {
+        // What came before the close is owed to the socket still.
+        let _ = tokio::time::timeout(LAST_BYTES, inward).await;
     }
 }

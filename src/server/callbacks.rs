@@ -65,9 +65,13 @@ impl Callbacks for Handler {
             return Err(Error::Inconsistent);
         };
         self.startup = None;
-        let (who, key) = (&grant.identity.label, &grant.identity.fingerprint);
+        let identity = &grant.identity;
+        let (who, key) = (&identity.label, &identity.fingerprint);
+        let certificate = identity.certificate.as_ref();
+        let certificate =
+            certificate.map(|shown| format!("{} serial {}", shown.key_id, shown.serial));
         let version = String::from_utf8_lossy(session.remote_sshid()).into_owned();
-        tracing::info!(conn = self.judge.number, client = %self.client, who, key, version, "logged in");
+        tracing::info!(conn = self.judge.number, client = %self.client, who, key, certificate, version, "logged in");
         self.login.enter(grant);
         let body = identity::announcement(&self.server.ssh.keys);
         session.send_global_request(identity::ANNOUNCE, false, &body)
@@ -291,16 +295,19 @@ impl Callbacks for Handler {
         &mut self,
         channel: ChannelId,
         signal: Sig,
-        _session: &mut Session,
+        session: &mut Session,
     ) -> Result<(), Error> {
         let name = match signal {
             Sig::Custom(name) => name,
             named => format!("{named:?}"),
         };
-        if let Some(inbox) = self.table.get(channel) {
-            inbox.request(Request::Signal(name));
-        }
-        Ok(())
+        let running = self
+            .table
+            .get(channel)
+            .filter(|_| !self.setups.contains_key(&channel));
+        let known = running.filter(|_| session::is_signal(&name));
+        let sent = known.map(|inbox| inbox.request(Request::Signal(name)));
+        answer(session, channel, sent.is_some())
     }
 
     async fn agent_request(
@@ -346,7 +353,10 @@ impl Callbacks for Handler {
         _session: &mut Session,
     ) -> Result<bool, Error> {
         let asked = port(number).map(|number| Asked::Tcp(host.to_owned(), number));
-        Ok(asked.is_some_and(|asked| self.forwards.cancel(&asked)))
+        Ok(match asked {
+            Some(asked) => self.forwards.cancel(&asked).await,
+            None => false,
+        })
     }
 
     async fn streamlocal_forward(
@@ -364,7 +374,7 @@ impl Callbacks for Handler {
         path: &str,
         _session: &mut Session,
     ) -> Result<bool, Error> {
-        Ok(self.forwards.cancel(&Asked::Unix(path.to_owned())))
+        Ok(self.forwards.cancel(&Asked::Unix(path.to_owned())).await)
     }
 
     async fn x11_request(

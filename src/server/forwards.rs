@@ -5,6 +5,7 @@ use std::path::Path;
 
 use russh::server::{Handle, Msg};
 use russh::{Channel, Error};
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::algorithms::WINDOW;
@@ -24,10 +25,17 @@ pub(super) enum Asked {
     X11,
 }
 
+/// A listener's task, which ends when this is dropped.
+#[derive(Debug)]
+struct Open {
+    stop: DropGuard,
+    task: JoinHandle<()>,
+}
+
 /// The remote forwards of a connection; dropping it closes them all.
 #[derive(Debug)]
 pub(super) struct Forwards {
-    open: HashMap<Asked, DropGuard>,
+    open: HashMap<Asked, Open>,
     tasks: Tasks,
     table: Table,
 }
@@ -87,15 +95,9 @@ impl Forwards {
         }
         match forward::Agent::bind(uid) {
             Ok(agent) => {
-                let stop = CancellationToken::new();
-                self.open.insert(Asked::Agent, stop.clone().drop_guard());
-                let (tasks, table) = (self.tasks.clone(), self.table.clone());
-                self.tasks.spawn("agent forward", async move {
-                    let accept = accept(&agent.listener, &Asked::Agent, &handle, &tasks, &table);
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = accept => {}
-                    }
+                let (handle, tasks, table) = (handle, self.tasks.clone(), self.table.clone());
+                self.keep(Asked::Agent, async move {
+                    accept(&agent.listener, &Asked::Agent, &handle, &tasks, &table).await;
                 });
                 true
             }
@@ -127,21 +129,36 @@ impl Forwards {
         }
     }
 
-    /// Stop listening; whether there was anything to stop.
-    pub(super) fn cancel(&mut self, asked: &Asked) -> bool {
-        self.open.remove(asked).is_some()
+    /// Stop listening; whether there was anything to stop. Nothing listens any more when it returns.
+    pub(super) async fn cancel(&mut self, asked: &Asked) -> bool {
+        let Some(Open { stop, task }) = self.open.remove(asked) else {
+            return false;
+        };
+        drop(stop);
+        // However it ended, its listener is closed.
+        let _ = task.await;
+        true
     }
 
     fn serve(&mut self, asked: Asked, listener: Listener, handle: Handle) {
-        let stop = CancellationToken::new();
-        self.open.insert(asked.clone(), stop.clone().drop_guard());
         let (tasks, table) = (self.tasks.clone(), self.table.clone());
-        self.tasks.spawn("remote forward", async move {
+        let named = asked.clone();
+        self.keep(asked, async move {
+            accept(&listener, &named, &handle, &tasks, &table).await;
+        });
+    }
+
+    /// Run a listener until it is cancelled.
+    fn keep(&mut self, asked: Asked, listening: impl Future<Output = ()> + Send + 'static) {
+        let token = CancellationToken::new();
+        let stop = token.clone().drop_guard();
+        let task = self.tasks.spawn("remote forward", async move {
             tokio::select! {
-                () = stop.cancelled() => {}
-                () = accept(&listener, &asked, &handle, &tasks, &table) => {}
+                () = token.cancelled() => {}
+                () = listening => {}
             }
         });
+        self.open.insert(asked, Open { stop, task });
     }
 }
 

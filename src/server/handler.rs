@@ -169,6 +169,15 @@ impl Handler {
     }
 }
 
+/// An error in the system's own words, as sshd passes it on.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text
+        .strip_prefix("failed to lookup address information: ")
+        .unwrap_or(&text);
+    text.split(" (os error ").next().unwrap_or(text).to_owned()
+}
+
 /// The failure code and words of RFC 4254 section 5.1, as sshd uses them.
 fn failure(refused: &Refused) -> ChannelOpenFailure {
     match refused {
@@ -176,7 +185,7 @@ fn failure(refused: &Refused) -> ChannelOpenFailure {
         Refused::TooMany => ChannelOpenFailure::ResourceShortage,
         Refused::Connect(error) => ChannelOpenFailure::Other {
             code: 2,
-            reason: error.to_string(),
+            reason: plain(error),
         },
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::libc;
 use nix::unistd::{AccessFlags, access};
 
 use super::exit::Exit;
@@ -51,10 +52,17 @@ impl Launch {
     reason = "the standard library has no stable call for setsid"
 )]
 fn in_its_own_session(command: &mut Command, terminal: ControllingTerminal) {
-    // SAFETY: between fork and exec only setsid(2) and ioctl(2) run, which are async-signal-safe,
-    // allocate nothing and touch no lock.
+    // SAFETY: between fork and exec only close_range(2), setsid(2) and ioctl(2) run, which are
+    // async-signal-safe, allocate nothing and touch no lock; close_range takes numbers only, and
+    // closes nothing before the exec.
     unsafe {
         command.pre_exec(move || {
+            // What the daemon inherited itself is not for sessions. Kernels before 5.11 lack it.
+            libc::close_range(
+                3,
+                libc::c_uint::MAX,
+                libc::CLOSE_RANGE_CLOEXEC as libc::c_int,
+            );
             rustix::process::setsid()?;
             if terminal == ControllingTerminal::StandardInput {
                 rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;

@@ -94,6 +94,11 @@ pub(super) fn signal_number(name: &str) -> Option<i32> {
         .map(|(_, number)| *number)
 }
 
+/// Whether a peer may send the signal of this name.
+pub fn is_signal(name: &str) -> bool {
+    signal_number(name).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

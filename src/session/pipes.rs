@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use tokio::net::unix::pipe;
@@ -13,13 +14,16 @@ use super::Connection;
 use super::command::{ControllingTerminal, Launch};
 use super::exit::Exit;
 use super::rc::Rc;
-use super::run::{Linger, Signal, drive};
+use super::run::{Linger, Running, Signal, drive};
 use crate::channel::flow::{self, Gather, Read};
 use crate::channel::{Channel, Reader, Writer};
 use crate::workspace::reaper::{Reaper, Started};
 
 /// What a pipe is made to hold once it has been seen full: fewer and larger reads in bulk.
 const BULK_PIPE: i32 = 1 << 20;
+
+/// How long a process may take the last bytes of a channel that has closed.
+const LAST_BYTES: Duration = Duration::from_secs(30);
 
 /// Our ends of a process's standard streams.
 struct Streams {
@@ -77,22 +81,19 @@ pub(super) async fn run(
         }
     };
     let pid = process.pid;
-    drive(
-        control,
+    let signal = |signal: Signal| {
+        // Without a terminal nothing hangs up: a process that outlives its connection finds its
+        // pipes closed, as with sshd.
+        if signal != Signal::PeerGone {
+            signal.send_to_group(pid);
+        }
+    };
+    let running = Running {
         process,
-        &exited,
-        &workspace.tasks,
-        input,
-        output,
-        |signal| {
-            // Without a terminal nothing hangs up: a process that outlives its connection finds its
-            // pipes closed, as with sshd.
-            if signal != Signal::PeerGone {
-                signal.send_to_group(pid);
-            }
-        },
-    )
-    .await
+        exited: &exited,
+        owed: LAST_BYTES,
+    };
+    drive(control, running, &workspace.tasks, input, output, signal).await
 }
 
 async fn spawn(
@@ -177,7 +178,7 @@ async fn discard(source: pipe::Receiver) {
     loop {
         match source.try_read(&mut scratch) {
             Ok(0) => return,
-            Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            Ok(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if source.readable().await.is_err() {
                     return;

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use super::environment::{self, Facts};
 use super::exit::Exit;
 use super::rc::Rc;
 use super::request::PtyRequest;
-use super::run::{Linger, Signal, drive};
+use super::run::{Linger, Running, Signal, drive};
 use crate::channel::{Channel, Reader, Size};
 use crate::workspace::reaper::{Reaper, Started};
 
@@ -89,15 +90,12 @@ pub(super) async fn run(
         std::future::pending::<()>().await;
     };
     let tell = move |signal| tell(&*pty, fd, pid, signal);
-    let driven = drive(
-        control,
+    let running = Running {
         process,
-        &exited,
-        &workspace.tasks,
-        input,
-        output,
-        tell,
-    );
+        exited: &exited,
+        owed: Duration::ZERO,
+    };
+    let driven = drive(control, running, &workspace.tasks, input, output, tell);
     tokio::select! {
         exit = driven => exit,
         () = notice => Exit::Abandoned,

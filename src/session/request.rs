@@ -117,9 +117,7 @@ impl Setup {
     /// Whether there is such a program; the only one that may not be is a subsystem.
     pub fn check(&self, program: &Program) -> Result<(), &'static str> {
         match program {
-            Program::Subsystem(name)
-                if name != "sftp" && self.connection.options.command.is_none() =>
-            {
+            Program::Subsystem(name) if name != "sftp" => {
                 Err("there is no such subsystem; sftp is the only one")
             }
             _ => Ok(()),

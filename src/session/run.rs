@@ -77,20 +77,24 @@ pub(super) async fn session(setup: Setup, program: Program) {
     let _ = exit.tell(&channel.writer).await;
 }
 
+/// What a key that may use SFTP only gets for anything else, as from sshd.
+const SFTP_ONLY: &str = "echo 'This service allows sftp connections only.'; exit 1";
+
 /// A key's `command=` replaces what was asked for, which stays known to it.
 fn forced(program: Program, connection: &Connection) -> (Program, Option<OsString>) {
     let Some(command) = connection.options.command.clone() else {
         return (program, None);
     };
+    let is_sftp = matches!(program, Program::Subsystem(_));
     let original = match program {
         Program::Shell => None,
         Program::Exec(command) => Some(command),
         Program::Subsystem(_) => Some("internal-sftp".into()),
     };
-    if command == "internal-sftp" {
-        (Program::Subsystem("sftp".into()), original)
-    } else {
-        (Program::Exec(command), original)
+    match (command == "internal-sftp", is_sftp) {
+        (true, true) => (Program::Subsystem("sftp".into()), original),
+        (true, false) => (Program::Exec(SFTP_ONLY.into()), original),
+        (false, _) => (Program::Exec(command), original),
     }
 }
 
@@ -150,7 +154,11 @@ async fn execute(
         client: connection.client,
         server: connection.server,
         tty: None,
-        term: asked.pty.as_ref().map(|pty| pty.term.as_str()),
+        term: asked
+            .pty
+            .as_ref()
+            .map(|pty| pty.term.as_str())
+            .filter(|term| !term.is_empty()),
         original_command: asked.original.as_deref(),
         agent: asked.agent.as_deref(),
         display: display.as_deref(),
@@ -219,17 +227,30 @@ impl Signal {
     }
 }
 
+/// A process that is being driven.
+pub(super) struct Running<'a> {
+    pub(super) process: Started,
+    /// Cancelled once it has exited.
+    pub(super) exited: &'a CancellationToken,
+    /// How long input may still flow after the peer has closed the channel.
+    pub(super) owed: Duration,
+}
+
 /// Let a process, its input and its output run side by side until it has exited and its output is
 /// drained, while listening to the peer.
 pub(super) async fn drive(
     control: &mut Control,
-    mut process: Started,
-    exited: &CancellationToken,
+    running: Running<'_>,
     tasks: &Tasks,
     input: impl Future<Output = ()>,
     output: impl Future<Output = ()>,
     signal: impl Fn(Signal),
 ) -> Exit {
+    let Running {
+        mut process,
+        exited,
+        owed,
+    } = running;
     let (mut input, mut output, mut stopping) = (pin!(input), pin!(output), pin!(tasks.stopping()));
     let (mut input_done, mut output_done, mut hung_up) = (false, false, false);
     let mut ended: Option<Ended> = None;
@@ -244,6 +265,12 @@ pub(super) async fn drive(
             request = control.next() => match request {
                 Request::Closed => {
                     signal(Signal::PeerGone);
+                    // What came before the close is owed to the process still.
+                    tokio::select! {
+                        () = &mut input, if !input_done => {}
+                        () = &mut stopping => {}
+                        () = tokio::time::sleep(owed) => {}
+                    }
                     return Exit::Abandoned;
                 }
                 Request::Resize(size) => signal(Signal::Resize(size)),

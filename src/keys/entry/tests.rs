@@ -1,3 +1,5 @@
+//! Tests of entry.
+
 use std::ffi::OsStr;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tests of host keys.
+
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use super::*;

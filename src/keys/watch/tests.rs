@@ -1,3 +1,5 @@
+//! Tests of watch.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Instant;
