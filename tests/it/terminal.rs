@@ -53,7 +53,10 @@ impl Terminal {
     /// A login shell on a usual terminal.
     #[track_caller]
     pub(crate) fn shell(client: &Client) -> Self {
-        Self::open(client, "xterm-256color", "sane", &["workspace"])
+        let terminal = Self::open(client, "xterm-256color", "sane", &["workspace"]);
+        // What is typed before the shell is there is echoed twice.
+        terminal.until(0, "$ ");
+        terminal
     }
 
     /// Everything shown so far.
@@ -75,6 +78,8 @@ impl Terminal {
         let shown = self.until(from, "END");
         let body = shown.split_once("ND\r\n").map_or("", |(_, body)| body);
         body.replace("\r\n", "\n")
+            .replace("\x1b[?2004h", "")
+            .replace("\x1b[?2004l\r", "")
     }
 
     /// Waits for `text` beyond `from` and yields what was shown before it.

@@ -244,7 +244,8 @@ fn every_file_opens_by_saying_what_it_owns_and_stays_short() {
 fn nothing_is_unwrapped_outside_tests() {
     let mut strays = String::new();
     for source in sources() {
-        for (number, line) in source.lines() {
+        let tests = source.path.ends_with("/tests.rs");
+        for (number, line) in source.lines().filter(|_| !tests) {
             let panics = [".unwrap()", "panic!(", "todo!(", "unimplemented!(", "dbg!("];
             if panics.iter().any(|word| line.contains(word)) {
                 writeln!(strays, "src/{}:{number}: {}", source.path, line.trim()).expect("grows");

@@ -131,6 +131,13 @@ fn whoever_does_not_log_in_is_put_out_and_others_are_served_meanwhile() {
 }
 
 #[test]
+fn a_login_lasts_longer_than_the_login_grace() {
+    let daemon = Daemon::start(|setup| setup.args(["--login-grace", "2s"]));
+    let output = daemon.ssh(["sleep 4; echo still here"]);
+    assert_eq!(said::ok(&output), "still here\n");
+}
+
+#[test]
 fn more_strangers_than_max_startups_are_turned_away_and_users_are_not() {
     let daemon = Daemon::start(|setup| setup.args(["--max-startups", "5", "--login-grace", "60s"]));
     let here = crate::master::Master::connect(&daemon.client, &[]);
