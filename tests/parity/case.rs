@@ -1,6 +1,7 @@
 //! A case: what is done, and how the two outcomes compare.
 
 use std::fmt::Write as _;
+use std::thread;
 
 use crate::harness::process::{PATIENCE, run};
 use crate::server::{Pair, Server};
@@ -124,18 +125,28 @@ impl Case {
     }
 }
 
-impl How {
-    fn outcome(&self, server: &Server) -> String {
-        match self {
-            Self::Ssh {
+/// The outcomes of all `cases` on one server, in order.
+fn outcomes(cases: &[&Case], server: &Server) -> Vec<String> {
+    let by_wire: Vec<_> = cases
+        .iter()
+        .filter_map(|case| match case.how {
+            How::Wire(steps) => Some(steps),
+            How::Ssh { .. } | How::Custom(_) => None,
+        })
+        .collect();
+    let mut by_wire = wire::talk_all(server, &by_wire).into_iter();
+    cases
+        .iter()
+        .map(|case| match case.how {
+            How::Ssh {
                 options,
                 command,
                 stdin,
             } => ssh(server, options, command, stdin.as_bytes()),
-            Self::Wire(steps) => wire::talk(server, steps),
-            Self::Custom(act) => act(server),
-        }
-    }
+            How::Wire(_) => by_wire.next().unwrap(),
+            How::Custom(act) => act(server),
+        })
+        .collect()
 }
 
 /// Runs ssh and yields status, output and messages, the server's own paths and port left out.
@@ -159,27 +170,39 @@ pub(crate) fn ssh(server: &Server, options: &[&str], command: &str, stdin: &[u8]
     server.neutral(&outcome)
 }
 
+/// Of long outcomes only the lines that differ.
+fn shortened(sshd: &str, podssh: &str) -> (String, String) {
+    if sshd.lines().count() < 50 {
+        return (sshd.to_owned(), podssh.to_owned());
+    }
+    let differing = sshd.lines().zip(podssh.lines()).filter(|(a, b)| a != b);
+    differing.fold(Default::default(), |(sshd, podssh), (a, b)| {
+        (sshd + a + "\n", podssh + b + "\n")
+    })
+}
+
 /// Tries every case on both servers and reports all that are not as the table says.
 #[track_caller]
 pub(crate) fn check(cases: &[Case]) {
     let pair = Pair::start();
     let only = std::env::var("PARITY_CASE").unwrap_or_default();
+    let cases: Vec<_> = cases
+        .iter()
+        .filter(|case| case.name.contains(&only))
+        .collect();
+    let (sshd, podssh) = thread::scope(|scope| {
+        let sshd = scope.spawn(|| outcomes(&cases, &pair.sshd));
+        let podssh = outcomes(&cases, &pair.podssh);
+        (sshd.join().unwrap(), podssh)
+    });
     let mut report = String::new();
-    for case in cases.iter().filter(|case| case.name.contains(&only)) {
-        let outcomes = std::thread::scope(|scope| {
-            let sshd = scope.spawn(|| case.how.outcome(&pair.sshd));
-            let podssh = case.how.outcome(&pair.podssh);
-            sshd.join().map(|sshd| (sshd, podssh))
-        });
-        let Ok((sshd, podssh)) = outcomes else {
-            writeln!(report, "=== {}: sshd's part panicked", case.name).unwrap();
-            continue;
-        };
-        if let Err(complaint) = case.judge(&sshd, &podssh) {
+    for (case, (sshd, podssh)) in cases.iter().zip(sshd.iter().zip(&podssh)) {
+        if let Err(complaint) = case.judge(sshd, podssh) {
+            let (sshd, podssh) = shortened(sshd, podssh);
+            let name = case.name;
             writeln!(
                 report,
-                "=== {}: {complaint}\n--- sshd\n{sshd}\n--- podssh\n{podssh}",
-                case.name
+                "=== {name}: {complaint}\n--- sshd\n{sshd}\n--- podssh\n{podssh}"
             )
             .unwrap();
         }

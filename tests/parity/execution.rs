@@ -1,6 +1,7 @@
 //! Commands and shells without a terminal: status, streams, and the process they start in.
 
 use crate::case::{Case, check, ssh};
+use crate::wire;
 
 pub(crate) const CASES: &[Case] = &[
     Case::exec("exit status 0", "true"),
@@ -139,13 +140,9 @@ pub(crate) const CASES: &[Case] = &[
             b"",
         )
     }),
-    Case::custom("a command of 300,000 bytes", |server| {
-        ssh(
-            server,
-            &[],
-            &format!("echo {} | wc -c", "x".repeat(300_000)),
-            b"",
-        )
+    Case::custom("a command of 200,000 bytes", |server| {
+        let command = format!("req exec 'echo {} | wc -c'", "x".repeat(200_000));
+        wire::talk(server, &["open", &command, "wait close"])
     }),
     Case::exec(
         "a missing interpreter",

@@ -132,13 +132,15 @@ const DENIED: &[&str] = &[
     "open",
     "req pty-req xterm 80 24 0 0",
     "req auth-agent-req@openssh.com",
-    "req x11-req",
     "req exec 'test -t 0; echo $?'",
     "wait close",
     "open direct-tcpip 127.0.0.1 1",
     "open direct-streamlocal@openssh.com /no/such",
     "global tcpip-forward localhost 0",
     "global streamlocal-forward@openssh.com $HOME/denied",
+    "open",
+    "req exec 'rm -f denied'",
+    "wait close",
 ];
 
 fn run(server: &Server, key: &str, options: &[&str], command: &str) -> String {

@@ -115,13 +115,28 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case::wire(
         "unknown channel type",
+        &["open nosuch@example.com", "open tun@openssh.com"],
+    ),
+    Case::wire(
+        "channel types that only a server opens",
         &[
-            "open nosuch@example.com",
             "open x11",
             "open auth-agent@openssh.com",
             "open forwarded-tcpip",
-            "open tun@openssh.com",
         ],
+    ),
+    Case::wire(
+        "a channel open that ends too early",
+        &[
+            "malformed direct-tcpip",
+            "open",
+            "req exec 'echo still here'",
+            "wait close",
+        ],
+    ),
+    Case::wire(
+        "global requests of the server after login",
+        &["quiet 0.5", "announced"],
     ),
     Case::wire(
         "two terminals",
@@ -314,7 +329,7 @@ pub(crate) const CASES: &[Case] = &[
         &[
             "open",
             "req auth-agent-req@openssh.com",
-            "req exec 'test -S $SSH_AUTH_SOCK && echo socket; stat -Lc %a $SSH_AUTH_SOCK'",
+            "req exec 'test -S $SSH_AUTH_SOCK && echo socket; test -O $SSH_AUTH_SOCK && echo owned'",
             "wait close",
         ],
     ),
@@ -369,7 +384,34 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case::wire(
         "end of file before a program",
-        &["open", "eof", "req exec 'cat; echo end'", "wait close"],
+        &["open", "eof", "req exec 'cat; echo end'", "quiet 1"],
+    ),
+    Case::wire(
+        "input, end and close in one go",
+        &[
+            "open",
+            "req exec 'cat >early'",
+            r#"data "kept\n""#,
+            "eof",
+            "close",
+            "quiet 0.5",
+            "open",
+            "req exec 'cat early; rm early'",
+            "wait close",
+        ],
+    ),
+    Case::wire(
+        "close in the midst of input",
+        &[
+            "open",
+            "req exec 'cat >midst; echo end >>midst'",
+            r#"data "kept\n""#,
+            "close",
+            "quiet 0.5",
+            "open",
+            "req exec 'cat midst; rm midst'",
+            "wait close",
+        ],
     ),
     Case::wire("close before a program", &["open", "close", "wait close"]),
     Case::wire(
@@ -397,10 +439,10 @@ pub(crate) const CASES: &[Case] = &[
         "close by the client while running",
         &[
             "open",
-            "req exec 'echo ready; sleep 30'",
+            "req exec 'echo ready; sleep 1'",
             "wait data",
             "close",
-            "wait close",
+            "quiet 1.5",
         ],
     ),
     Case::wire(

@@ -1,7 +1,7 @@
 //! The two servers: a podssh of the harness, and an sshd of the same user with the same keys.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -109,6 +109,8 @@ fn direct(address: SocketAddr) -> String {
 impl Pair {
     #[track_caller]
     pub(crate) fn start() -> Self {
+        // Both servers inherit a file that their sessions should not have.
+        let inherited = File::open("/dev/null").and_then(|file| Ok(nix::unistd::dup(file)?));
         let mut lines = String::new();
         let daemon = Daemon::start(|setup| {
             let identity = setup.identity();
@@ -134,6 +136,7 @@ impl Pair {
         let root = sshd_files.path();
         let ids = fs::metadata(daemon.home()).unwrap();
         let (background, address) = start_sshd(root, &lines, &daemon, (ids.uid(), ids.gid()));
+        drop(inherited);
         let sshd = Server {
             client: daemon.client.reaching("sshd", &direct(address)),
             address,
@@ -201,7 +204,7 @@ fn start_sshd(
         .unwrap();
     writeln!(config, "ListenAddress {port}").unwrap();
     fs::write(root.join("sshd_config"), config).unwrap();
-    let log = fs::File::create(root.join("log")).unwrap();
+    let log = File::create(root.join("log")).unwrap();
     let mut command = Command::new("/usr/sbin/sshd");
     command
         .args(["-D", "-e", "-f"])

@@ -1,5 +1,7 @@
 //! Terminals: modes both ways, size, name, message of the day, what a shell is on one.
 
+use std::fs;
+
 use crate::case::{Case, check};
 use crate::server::Server;
 use crate::wire;
@@ -11,7 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case::tty(
         "streams of a command on a terminal",
-        "for f in 0 1 2; do readlink /proc/self/fd/$f | sed 's/[0-9]*$//'; done",
+        "for f in 0 1 2; do test -t $f && echo tty; done",
     ),
     Case::tty(
         "open files of a command on a terminal",
@@ -49,44 +51,18 @@ pub(crate) const CASES: &[Case] = &[
         "output pending at the exit of a terminal",
         "head -c 500000 /dev/zero | tr '\\0' x; exit 3",
     ),
-    Case::wire(
-        "environment of a shell on a terminal, message of the day first",
-        &[
-            "open",
-            "req pty-req xterm 80 24 0 0",
-            "req shell",
-            r#"data "PS1=; PS2=; stty -echo; clear; echo $0 $-; shopt login_shell; exit 3\n""#,
-            "wait close",
-        ],
-    ),
-    Case::wire(
-        "hushlogin",
-        &[
-            "open",
-            "req exec 'touch .hushlogin'",
-            "wait close",
-            "open",
-            "req pty-req dumb 80 24 0 0 53=0",
-            "req shell",
-            "quiet 0.7",
-            r#"data "exit\n""#,
-            "wait close",
-            "open",
-            "req exec 'rm .hushlogin'",
-            "wait close",
-        ],
-    ),
-    Case::wire(
-        "message of the day with TERM=dumb",
-        &[
-            "open",
-            "req pty-req dumb 80 24 0 0 53=0",
-            "req shell",
-            "quiet 0.7",
-            r#"data "exit\n""#,
-            "wait close",
-        ],
-    ),
+    Case::custom("message of the day, then a login shell", |server| {
+        shell(server, "xterm")
+    }),
+    Case::custom("hushlogin", |server| {
+        fs::write(server.home.join(".hushlogin"), "").unwrap();
+        let outcome = shell(server, "xterm");
+        fs::remove_file(server.home.join(".hushlogin")).unwrap();
+        outcome
+    }),
+    Case::custom("message of the day with TERM=dumb", |server| {
+        shell(server, "dumb")
+    }),
     Case::wire(
         "size and pixels",
         &[
@@ -249,6 +225,27 @@ pub(crate) const CASES: &[Case] = &[
     ),
 ];
 
+/// A login shell on a terminal without echo and prompts, and all it shows.
+fn shell(server: &Server, term: &str) -> String {
+    fs::write(
+        server.home.join(".profile"),
+        "PS1= PS2=; bind 'set enable-bracketed-paste off'\n",
+    )
+    .unwrap();
+    let pty = format!("req pty-req {term} 80 24 0 0 53=0");
+    let steps = [
+        "open",
+        &pty,
+        "req shell",
+        "quiet 0.7",
+        r#"data "stty -echo; echo $0 $-; shopt login_shell; exit 3\n""#,
+        "wait close",
+    ];
+    let outcome = wire::talk(server, &steps);
+    fs::remove_file(server.home.join(".profile")).unwrap();
+    outcome
+}
+
 /// `stty -a` after each mode with each value, every time on a terminal of its own.
 fn each_mode(server: &Server, modes: std::ops::RangeInclusive<u8>, values: &[u8]) -> String {
     let mut steps = Vec::new();
@@ -257,9 +254,7 @@ fn each_mode(server: &Server, modes: std::ops::RangeInclusive<u8>, values: &[u8]
             steps.extend([
                 "open".to_owned(),
                 format!("req pty-req xterm 80 24 0 0 {mode}={value}"),
-                format!("req exec 'echo {mode}={value}; stty -a'"),
-                "wait close".to_owned(),
-                "close".to_owned(),
+                format!("collect 'echo {mode}={value}; stty -a'"),
             ]);
         }
     }

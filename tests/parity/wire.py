@@ -3,13 +3,19 @@ prints every message that comes back, one a line, in order.
 
 usage: wire.py HOST PORT USER KEY HOME < STEPS
 
+Form feeds separate conversations, there and in the output; each has a connection of its own.
+
 A step a line, words as a shell would split them:
+  openssh              the identification is OpenSSH's, for which there are extensions
   open [TYPE ARGS]     CHANNEL_OPEN (a session without TYPE); waits for the answer
   channel N            the channel that later steps are about; each open moves to the new one
   req TYPE ARGS        a channel request that wants a reply; waits for it
+  collect COMMAND      runs it on the open channel and prints nothing but its output
   tell TYPE ARGS       one that wants none
   global TYPE ARGS     a global request; waits for the answer
   data TEXT, ext TEXT, eof, close
+  malformed TYPE       a CHANNEL_OPEN that ends too early
+  announced, window    prints the server's own global requests, or the window a channel opened with
   wait KIND            until data, eof, exit, close, opened (by the server) or gone has come
   quiet SECONDS        prints what comes in that time
   listen, dial, unix   the far end of a forward: a listener ($PORT), a connection to the port the
@@ -18,6 +24,8 @@ A step a line, words as a shell would split them:
 $PORT, $BOUND, $HOME are replaced in every word. Window adjustments are not printed.
 """
 
+import ast
+import concurrent.futures
 import functools
 import queue
 import shlex
@@ -29,21 +37,17 @@ import time
 import paramiko
 from paramiko.message import Message
 
-PATIENCE = 30
+PATIENCE = 10
 NAMES = {81: "success", 82: "failure", 99: "success", 100: "failure"}
 
 
 class Wire(paramiko.Transport):
     """paramiko's key exchange and login; the connection protocol goes to a queue unread."""
 
-    inbox = None
-
-    @property
-    def _handler_table(self):
-        table = dict(super()._handler_table)
+    def divert(self, inbox):
+        self.inbox = inbox
         for number in range(80, 101):
-            table[number] = functools.partial(self._keep, number)
-        return table
+            self._handler_table[number] = functools.partial(self._keep, number)
 
     def _keep(self, number, message):
         self.inbox.put((number, message.get_remainder()))
@@ -58,9 +62,13 @@ class Talk:
         self.last = None  # (channel, kind) of the line that more data may be added to
         self.seen = []  # kinds of messages not yet waited for
         self.socket = self.listener = None
+        self.printed = []
+        self.announced = []  # global requests of the server without a wish for a reply
+        self.asked = ""
 
     def run(self, line):
         words = shlex.split(line)
+        self.asked = " ".join(words[1:])
         for name, value in self.words.items():
             words = [word.replace(name, value) for word in words]
         getattr(self, "do_" + words[0])(*words[1:])
@@ -90,8 +98,26 @@ class Talk:
             fields = [args[0], int(args[1]), "127.0.0.1", 4242]
         elif kind == "direct-streamlocal@openssh.com":
             fields = [args[0], "", 0]
+        elif kind == "x11":
+            fields = ["127.0.0.1", 4242]
+        elif kind == "forwarded-tcpip":
+            fields = ["localhost", 4242, "127.0.0.1", 4242]
         self.send(90, kind, self.current, 1 << 21, 1 << 15, *fields)
         self.until("open", "gone")
+
+    def do_collect(self, command):
+        """Runs a command on the open channel and prints only what it wrote."""
+        printed, self.printed = self.printed, []
+        self.request(True, "exec", command)
+        self.do_wait("close")
+        self.do_close()
+        self.flush()
+        texts = [line.split("data: ", 1)[1] for line in self.printed if "data: " in line]
+        self.printed = printed
+        self.show("".join(ast.literal_eval("b" + text).decode("latin1") for text in texts))
+
+    def do_openssh(self):
+        pass
 
     def do_channel(self, number):
         self.current = int(number)
@@ -113,7 +139,7 @@ class Talk:
             fields = [False, "MIT-MAGIC-COOKIE-1", "00" * 16, 0]
         self.send(98, self.theirs(), kind, want_reply, *fields)
         if want_reply:
-            self.asked = kind
+            self.asked = kind  # a command is long enough once
             self.until("reply", "close", "gone")
 
     def do_req(self, *args):
@@ -126,7 +152,6 @@ class Talk:
         fields = list(args)
         if kind.endswith("tcpip-forward"):
             fields = [args[0], int(args[1])]
-        self.asked = " ".join([kind, *args])
         self.send(80, kind, True, *fields)
         self.until("answer", "gone")
 
@@ -141,6 +166,15 @@ class Talk:
 
     def do_window(self):
         self.show("window {}, packet {}".format(*self.opened_with))
+
+    def do_announced(self):
+        self.show(f"announced: {self.announced}")
+
+    def do_malformed(self, kind):
+        """A channel open without the fields its type has."""
+        self.channels.append(None)
+        self.send(90, kind, len(self.channels) - 1, 1 << 21, 1 << 15)
+        self.until("open", "gone")
 
     def do_eof(self):
         self.send(96, self.theirs())
@@ -167,7 +201,7 @@ class Talk:
         while not any(kind in self.seen for kind in kinds):
             if time.monotonic() > end:
                 self.show(f"(no {kinds[0]} within {PATIENCE} s)")
-                sys.exit(0)
+                raise TimeoutError
             self.receive(0.2)
         self.seen = [kind for kind in self.seen if kind not in kinds]
 
@@ -189,10 +223,11 @@ class Talk:
 
     def on_80(self, number, message):
         kind, want = message.get_text(), message.get_boolean()
-        self.show(f"server's global request {kind}" + (" (wants a reply)" if want else ""))
         if want:
+            self.show(f"server's global request {kind}")
             self.send(82)
-        self.seen.append("global")
+        else:
+            self.announced.append(kind)
 
     def on_answer(self, number, message):
         more = ""
@@ -255,11 +290,11 @@ class Talk:
     def flush(self):
         if self.last:
             line, self.last = self.last, None
-            print(line + repr(self.held)[1:], flush=True)
+            self.printed.append(line + repr(self.held)[1:])
 
     def show(self, text):
         self.flush()
-        print(text, flush=True)
+        self.printed.append(text)
 
     def on_96(self, number, channel, message):
         self.show(f"{self.who(channel)}eof")
@@ -334,21 +369,32 @@ class Talk:
         self.show(f"far end reads {heard!r} and then the end")
 
 
-def main():
-    host, port, user, key, home = sys.argv[1:]
+def converse(host, port, user, key, home, steps):
+    """One connection; what it printed."""
     wire = Wire((host, int(port)))
-    wire.inbox = queue.Queue()
+    if "openssh" in steps:
+        wire.local_version = "SSH-2.0-OpenSSH_9.2p1"
+    wire.divert(queue.Queue())
     wire.start_client(timeout=PATIENCE)
-    wire.auth_publickey(user, paramiko.Ed25519Key.from_private_key_file(key))
     talk = Talk(wire, home)
-    steps = [line for line in sys.stdin.read().splitlines() if line.strip()]
+    wire.auth_publickey(user, paramiko.Ed25519Key.from_private_key_file(key))
     # sshd announces its host keys as soon as the login is done, in the midst of other things.
     talk.do_quiet(0.1)
-    talk.show("---")
-    for line in steps:
-        talk.run(line)
+    try:
+        for line in steps:
+            talk.run(line)
+    except Exception as error:
+        talk.show(f"({type(error).__name__} at {line!r}: {error})")
     talk.flush()
     wire.close()
+    return "".join(f"{line}\n" for line in talk.printed)
+
+
+def main():
+    conversations = [text.splitlines() for text in sys.stdin.read().split("\f")]
+    run = functools.partial(converse, *sys.argv[1:])
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        sys.stdout.write("\f".join(pool.map(run, conversations)))
 
 
 main()
