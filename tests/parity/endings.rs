@@ -11,13 +11,13 @@ use crate::server::Server;
 pub(crate) const CASES: &[Case] = &[
     Case::custom("a child in the background keeps the output", |server| {
         timed(server, &[], "sleep 3 & echo started")
-    }),
+    }).intended("true", "false", "a child in the background does not hold the channel, whatever it keeps open"),
     Case::custom("a child in the background with its own output", |server| {
         timed(server, &[], "sleep 3 >/dev/null 2>&1 & echo started")
     }),
     Case::custom("a child in the background keeps stderr", |server| {
         timed(server, &[], "sleep 3 >/dev/null & echo started")
-    }),
+    }).intended("true", "false", "a child in the background does not hold the channel, whatever it keeps open"),
     Case::custom("a child in the background of a terminal", |server| {
         timed(server, &["-tt"], "sleep 3 & echo started")
     }),
@@ -31,7 +31,7 @@ pub(crate) const CASES: &[Case] = &[
             "(sleep 1; echo late) & echo first; exit 0",
             b"",
         )
-    }),
+    }).intended("late", "first", "a child in the background does not hold the channel, whatever it keeps open; what it writes within half a second still arrives"),
     Case::custom("client killed: command in a pipe", |server| {
         survivors(server, &[], "exec sleep 300")
     }),

@@ -10,18 +10,18 @@ const VALUES: &str =
 const ADDRESSES: &str = "echo $SSH_CLIENT, $SSH_CONNECTION | sed -E 's/(127.0.0.1) [0-9]+/\\1 N/g'";
 
 pub(crate) const CASES: &[Case] = &[
-    Case::exec("names of variables, command", NAMES),
-    Case::tty("names of variables, command on a terminal", NAMES),
+    Case::exec("names of variables, command", NAMES).intended("HOME", "POD_VARIABLE", "the image's and pod's environment reaches every session; PODSSH_SESSION_PATH lets profile.d restore PATH"),
+    Case::tty("names of variables, command on a terminal", NAMES).intended("HOME", "POD_VARIABLE", "the image's and pod's environment reaches every session; PODSSH_SESSION_PATH lets profile.d restore PATH"),
     Case::ssh(
         "names of variables, shell without a terminal",
         &["-T"],
         "",
         NAMES,
-    ),
-    Case::exec("HOME, USER, LOGNAME, SHELL, MAIL, PWD", VALUES),
-    Case::exec("PATH", "echo $PATH"),
+    ).intended("HOME", "POD_VARIABLE", "the image's and pod's environment reaches every session; PODSSH_SESSION_PATH lets profile.d restore PATH"),
+    Case::exec("HOME, USER, LOGNAME, SHELL, MAIL, PWD", VALUES).intended("LANG=unset", "LANG=C.UTF-8", "the image's and pod's environment reaches every session"),
+    Case::exec("PATH", "echo $PATH").intended("/usr/games", "/usr/sbin", "the image's PATH, not one compiled in"),
     Case::ssh("PATH of a login shell", &["-T"], "", "echo $PATH"),
-    Case::exec("the daemon's own variables", "echo ${POD_VARIABLE-unset}"),
+    Case::exec("the daemon's own variables", "echo ${POD_VARIABLE-unset}").intended("unset", "from the pod", "the image's and pod's environment reaches every session"),
     Case::exec("SSH_CLIENT and SSH_CONNECTION", ADDRESSES),
     Case::exec(
         "SSH_TTY without a terminal",
@@ -63,7 +63,7 @@ pub(crate) const CASES: &[Case] = &[
             r#"req exec 'echo $LANG ${LC_X-unset} ${FOO-unset}; env | grep ^LC_'"#,
             "wait close",
         ],
-    ),
+    ).intended("Invalid environment", "env: failure", "a name with a blank inside no shell can use; sshd grants it and complains on stderr"),
     Case::wire(
         "the last of two env requests wins",
         &[
@@ -91,7 +91,7 @@ pub(crate) const CASES: &[Case] = &[
             .matches("env: success")
             .count();
         format!("{granted} granted")
-    }),
+    }).intended("129 granted", "128 granted", "the same bound, counted from one"),
     Case::wire(
         "TERM by an env request",
         &[
@@ -107,14 +107,14 @@ pub(crate) const CASES: &[Case] = &[
         let outcome = crate::case::ssh(server, &[], "echo ${FROM_FILE-unset}", b"");
         crate::case::ssh(server, &[], "rm .ssh/environment", b"");
         outcome
-    }),
+    }).intended("yes", "unset", "off in sshd too unless PermitUserEnvironment; podssh has ~/.config/podssh/env"),
     Case::custom("~/.config/podssh/env", |server| {
         let write = "mkdir -p .config/podssh; echo FROM_FILE=yes > .config/podssh/env";
         crate::case::ssh(server, &[], write, b"");
         let outcome = crate::case::ssh(server, &[], "echo ${FROM_FILE-unset}", b"");
         crate::case::ssh(server, &[], "rm .config/podssh/env", b"");
         outcome
-    }),
+    }).intended("unset", "yes", "variables of all sessions, kept on the home's volume"),
     Case::custom("bash's start-up files, command", |server| {
         startup_files(server, &[], "true")
     }),

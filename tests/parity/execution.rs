@@ -143,7 +143,12 @@ pub(crate) const CASES: &[Case] = &[
     Case::custom("a command of 200,000 bytes", |server| {
         let command = format!("req exec 'echo {} | wc -c'", "x".repeat(200_000));
         wire::talk(server, &["open", &command, "wait close"])
-    }),
+    })
+    .intended(
+        "exit-status 1",
+        "exit-status 254",
+        "the message names podssh and the cause; the status says that it was not the command's own",
+    ),
     Case::exec(
         "a missing interpreter",
         "printf '#!/no/such\\n' > x; chmod +x x; ./x",

@@ -71,11 +71,11 @@ pub(crate) const CASES: &[Case] = &[
     Case::wire(
         "direct-tcpip to port 65536",
         &["open direct-tcpip 127.0.0.1 65536"],
-    ),
+    ).intended("code 1: open failed", "code 1: Administratively prohibited", "other words for the same code"),
     Case::wire(
         "direct-tcpip to port 70000 by name",
         &["open direct-tcpip localhost 70000"],
-    ),
+    ).intended("code 1: open failed", "code 1: Administratively prohibited", "other words for the same code"),
     Case::wire(
         "direct-tcpip to an unreachable network",
         &["open direct-tcpip 240.0.0.1 80"],
@@ -87,21 +87,21 @@ pub(crate) const CASES: &[Case] = &[
     Case::wire(
         "direct-streamlocal to a missing path",
         &["open direct-streamlocal@openssh.com /no/such/socket"],
-    ),
+    ).intended("code 2: open failed", "code 2: ", "the reason is told; sshd has one phrase for all"),
     Case::wire(
         "direct-streamlocal to a file",
         &["open direct-streamlocal@openssh.com /etc/passwd"],
-    ),
+    ).intended("code 2: open failed", "code 2: ", "the reason is told; sshd has one phrase for all"),
     Case::wire(
         "direct-streamlocal to an empty path",
         &["open direct-streamlocal@openssh.com ''"],
-    ),
+    ).intended("code 2: open failed", "code 2: ", "the reason is told; sshd has one phrase for all"),
     Case::wire(
         "direct-streamlocal to a path that is too long",
         &[
             "open direct-streamlocal@openssh.com /tmp/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         ],
-    ),
+    ).intended("code 2: open failed", "code 2: ", "the reason is told; sshd has one phrase for all"),
     Case::wire(
         "tcpip-forward of port 0",
         &[
@@ -155,7 +155,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::wire(
         "tcpip-forward of port 65536",
         &["global tcpip-forward localhost 65536"],
-    ),
+    ).intended("success", "failure", "there is no such port; sshd binds none that could be reached and says yes"),
     Case::wire(
         "tcpip-forward of port 4294967295",
         &["global tcpip-forward localhost 4294967295"],
@@ -272,7 +272,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::wire(
         "streamlocal-forward of an empty path",
         &["global streamlocal-forward@openssh.com ''"],
-    ),
+    ).intended("success", "failure", "there is no such path; sshd binds a socket nobody can name"),
     Case::custom("a forwarded socket after its connection", |server| {
         let steps = ["global streamlocal-forward@openssh.com $HOME/left"];
         let outcome = crate::wire::talk(server, &steps);
@@ -281,7 +281,7 @@ pub(crate) const CASES: &[Case] = &[
         let is_left = std::fs::symlink_metadata(&left).is_ok();
         std::fs::remove_file(left).ok();
         format!("{outcome}left behind: {is_left}")
-    }),
+    }).intended("left behind: true", "left behind: false", "a socket goes with its connection, so that the next one may bind it"),
     Case::ssh("-L that leads nowhere", &["-W", "127.0.0.1:1"], "", ""),
     Case::ssh(
         "-R that is refused",

@@ -94,7 +94,11 @@ pub(crate) const CASES: &[Case] = &[
     Case::custom("expired key", |server| {
         run(server, "expired", &[], "echo in")
     }),
-    Case::custom("~/.ssh/rc", |server| with_rc(server, "tester")),
+    Case::custom("~/.ssh/rc", |server| with_rc(server, "tester")).gap(
+        "rc ran",
+        "command",
+        "not run yet; issue 3 asks for it",
+    ),
     Case::custom("~/.ssh/rc with no-user-rc", |server| {
         with_rc(server, "no-rc")
     }),

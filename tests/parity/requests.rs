@@ -64,6 +64,8 @@ pub(crate) const CASES: &[Case] = &[
             "wait close",
         ],
     ),
+    Case::wire("eow@openssh.com when a program closes its input", &["openssh", "open", "req exec 'exec <&-; echo ready; sleep 0.6; exit 2'", "wait data", "data x", "wait close"]),
+    Case::wire("eow@openssh.com when a program ends", &["openssh", "open", "req exec 'echo x; exit 2'", "wait close"]),
     Case::wire(
         "a program closes its input early (eow)",
         &[
@@ -112,11 +114,11 @@ pub(crate) const CASES: &[Case] = &[
             "open",
             "quiet 0.3",
         ],
-    ),
+    ).gap("no-more-sessions@openssh.com: success", "no-more-sessions@openssh.com: failure", "not served yet: the client's promise is not enforced"),
     Case::wire(
         "unknown channel type",
         &["open nosuch@example.com", "open tun@openssh.com"],
-    ),
+    ).intended("code 2: open failed", "code 3: Unknown channel type", "the code RFC 4254 section 5.1 has for it; and sshd ends the connection when a tunnel is asked for"),
     Case::wire(
         "channel types that only a server opens",
         &[
@@ -124,7 +126,7 @@ pub(crate) const CASES: &[Case] = &[
             "open auth-agent@openssh.com",
             "open forwarded-tcpip",
         ],
-    ),
+    ).intended("code 2", "code 1", "refused by policy, not by a failed attempt"),
     Case::wire(
         "a channel open that ends too early",
         &[
@@ -137,7 +139,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::wire(
         "global requests of the server after login",
         &["quiet 0.5", "announced"],
-    ),
+    ).gap("hostkeys-00", "[]", "host keys are not announced yet, so clients cannot learn a rotation"),
     Case::wire(
         "two terminals",
         &[
@@ -147,7 +149,7 @@ pub(crate) const CASES: &[Case] = &[
             "req exec 'echo $TERM; stty size'",
             "wait close",
         ],
-    ),
+    ).intended("connection gone", "pty-req: failure", "a mistake on one channel does not end the others"),
     Case::wire(
         "terminal after the program",
         &[
@@ -342,7 +344,7 @@ pub(crate) const CASES: &[Case] = &[
             "req exec true",
             "wait close",
         ],
-    ),
+    ).intended("auth-agent-req@openssh.com: failure", "auth-agent-req@openssh.com: success\nauth-agent-req@openssh.com: success", "the second changes nothing, and nothing is wrong with it"),
     Case::wire(
         "form of SSH_AUTH_SOCK",
         &[
@@ -351,7 +353,7 @@ pub(crate) const CASES: &[Case] = &[
             "req exec 'echo $SSH_AUTH_SOCK'",
             "wait close",
         ],
-    ),
+    ).intended("/tmp/ssh-", "/agent.sock", "one stable path, so that an IDE's server finds the agent of a later connection"),
     Case::wire(
         "xon-xoff and exit-status from the client",
         &[
@@ -371,7 +373,7 @@ pub(crate) const CASES: &[Case] = &[
             "eof",
             "wait close",
         ],
-    ),
+    ).intended("exec: success", "data: 'early\\n'", "the window is open from the start; sshd's is zero and drops what ignores it"),
     Case::wire(
         "data before the answer to exec",
         &[
@@ -385,7 +387,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::wire(
         "end of file before a program",
         &["open", "eof", "req exec 'cat; echo end'", "quiet 1"],
-    ),
+    ).intended("exec: success", "data: 'end\\n'", "sshd forgets the early end of file and the command waits for ever"),
     Case::wire(
         "input, end and close in one go",
         &[
@@ -399,7 +401,7 @@ pub(crate) const CASES: &[Case] = &[
             "req exec 'cat early; rm early'",
             "wait close",
         ],
-    ),
+    ).intended("exit-status 0\nclose", "exec: success", "a closed channel is closed at once; sshd waits for the process and still tells its status"),
     Case::wire(
         "close in the midst of input",
         &[
@@ -412,7 +414,7 @@ pub(crate) const CASES: &[Case] = &[
             "req exec 'cat midst; rm midst'",
             "wait close",
         ],
-    ),
+    ).intended("exit-status 0\nclose", "exec: success", "a closed channel is closed at once; sshd waits for the process and still tells its status"),
     Case::wire("close before a program", &["open", "close", "wait close"]),
     Case::wire(
         "extended data from the client",
@@ -444,11 +446,11 @@ pub(crate) const CASES: &[Case] = &[
             "close",
             "quiet 1.5",
         ],
-    ),
+    ).intended("exit-status 0\nclose", "exec: success", "a closed channel is closed at once; sshd waits for the process and still tells its status"),
     Case::wire(
         "window and packet a session is opened with",
         &["open", "window", "close", "wait close"],
-    ),
+    ).intended("window 0, packet 32768", "window 2097152, packet 65536", "input may come with the request; larger packets cost fewer wake-ups"),
     Case::wire(
         "ten sessions at once",
         &[
@@ -480,7 +482,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::wire(
         "a command with a NUL inside",
         &["open", r"nul", "quiet 0.5"],
-    ),
+    ).intended("connection gone", "exit-status 254", "a mistake on one channel does not end the others"),
 ];
 
 #[test]

@@ -62,7 +62,12 @@ pub(crate) const CASES: &[Case] = &[
     }),
     Case::custom("message of the day with TERM=dumb", |server| {
         shell(server, "dumb")
-    }),
+    })
+    .intended(
+        "Debian",
+        "-bash",
+        "no greeting where a program reads the terminal (Emacs TRAMP)",
+    ),
     Case::wire(
         "size and pixels",
         &[
@@ -89,6 +94,11 @@ pub(crate) const CASES: &[Case] = &[
             "req exec 'stty size'",
             "wait close",
         ],
+    )
+    .intended(
+        "0 65535",
+        "65535 65535",
+        "what does not fit is the largest size, not what its low bits happen to be",
     ),
     Case::wire(
         "window-change and SIGWINCH",
@@ -206,7 +216,12 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case::custom("control characters, each set by the client", |server| {
         each_mode(server, 1..=18, &[0, 17, 255])
-    }),
+    })
+    .intended(
+        "swtch = <undef>",
+        "swtch = ^Q",
+        "VSWTCH is one of RFC 4254 section 8; sshd was built without it",
+    ),
     Case::custom("input modes, each set by the client", |server| {
         each_mode(server, 30..=42, &[0, 1])
     }),

@@ -30,7 +30,11 @@ pub(crate) fn talk_all(server: &Server, conversations: &[&[&str]]) -> Vec<String
     let steps: Vec<_> = conversations.iter().map(|steps| steps.join("\n")).collect();
     let output = run(&mut command, steps.join("\x0c").as_bytes(), 2 * PATIENCE);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{output:?}");
+    assert!(
+        output.status.success(),
+        "podssh: {}, {output:?}",
+        server.is_podssh
+    );
     let outcomes: Vec<_> = text
         .split('\x0c')
         .map(|text| either_order(&server.neutral(text)))
