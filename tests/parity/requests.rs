@@ -65,7 +65,7 @@ pub(crate) const CASES: &[Case] = &[
         ],
     ),
     Case::wire("eow@openssh.com when a program closes its input", &["openssh", "open", "req exec 'exec <&-; echo ready; sleep 0.6; exit 2'", "wait data", "data x", "wait close"]),
-    Case::wire("eow@openssh.com when a program ends", &["openssh", "open", "req exec 'echo x; exit 2'", "wait close"]),
+    Case::wire("eow@openssh.com when a program ends", &["openssh", "open", "req exec 'echo x; exit 2'", "wait close"]).intended("eow@openssh.com", "exit-status 2\nclose", "close says it all; sshd sends it even after the end"),
     Case::wire(
         "a program closes its input early (eow)",
         &[
@@ -114,7 +114,7 @@ pub(crate) const CASES: &[Case] = &[
             "open",
             "quiet 0.3",
         ],
-    ).gap("no-more-sessions@openssh.com: success", "no-more-sessions@openssh.com: failure", "not served yet: the client's promise is not enforced"),
+    ).intended("connection gone", "open: refused, code 4", "a late session is refused; the connection and its forwards live on"),
     Case::wire(
         "unknown channel type",
         &["open nosuch@example.com", "open tun@openssh.com"],
@@ -139,7 +139,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::wire(
         "global requests of the server after login",
         &["quiet 0.5", "announced"],
-    ).gap("hostkeys-00", "[]", "host keys are not announced yet, so clients cannot learn a rotation"),
+    ),
     Case::wire(
         "two terminals",
         &[
@@ -322,10 +322,16 @@ pub(crate) const CASES: &[Case] = &[
         &[
             "open",
             "req x11-req",
-            "req exec 'echo ${DISPLAY-unset}'",
+            "req exec 'echo ${DISPLAY-unset} | sed s/[0-9]*[.]/N./'",
             "wait close",
         ],
     ),
+    Case::wire("x11-req twice and after the program", &["open", "req x11-req", "req x11-req", "req exec 'sleep 0.5'", "req x11-req", "wait close"]),
+    Case::wire("an X client", &[
+        "open", "req x11-req",
+        r#"req exec "python3 -c 'import os, socket; n = int(os.environ[\"DISPLAY\"].split(\":\")[1].split(\".\")[0]); s = socket.create_connection((\"127.0.0.1\", 6000 + n)); s.sendall(b\"X\"); print(s.recv(10))'""#,
+        "wait opened", "quiet 0.5", "close", "wait close", "channel 0", "quiet 0.5",
+    ]),
     Case::wire(
         "auth-agent-req",
         &[

@@ -21,6 +21,9 @@ const NSS_WRAPPER: [&str; 2] = [
     "/usr/lib/aarch64-linux-gnu/libnss_wrapper.so",
 ];
 
+/// Without it xauth complains about its absence, each by the name the server calls it by.
+const XAUTHORITY: &str = ".Xauthority";
+
 /// What podssh accepts from clients by default, in sshd's words; and the limits podssh sets itself.
 const SSHD_CONFIG: &str = "\
 UsePAM no
@@ -33,6 +36,7 @@ KbdInteractiveAuthentication no
 PermitUserEnvironment yes
 GatewayPorts clientspecified
 MaxSessions 1000
+X11Forwarding yes
 LogLevel DEBUG1
 ";
 
@@ -126,6 +130,7 @@ impl Pair {
                 .collect();
             write_secret(&setup.authorized_keys(), &contents);
             lines = files.iter().map(|(_, line)| line.as_str()).collect();
+            fs::write(setup.home().join(XAUTHORITY), "").unwrap();
             setup.env("POD_VARIABLE", "from the pod");
             setup.args(["--motd", "/etc/motd"]);
         });
@@ -175,6 +180,8 @@ fn start_sshd(
     let home = root.join("home");
     fs::create_dir(&home).unwrap();
     own(&home, 0o750);
+    fs::write(home.join(XAUTHORITY), "").unwrap();
+    own(&home.join(XAUTHORITY), 0o600);
     let mut config = SSHD_CONFIG.to_owned();
     writeln!(
         config,

@@ -247,6 +247,8 @@ class Talk:
             more = f" {host} {self.words.get('$BOUND') == str(port)} from {message.get_text()}"
         elif kind == "forwarded-streamlocal@openssh.com":
             more = " " + message.get_text()
+        elif kind == "x11":
+            more = " from " + message.get_text()
         self.channels.append(theirs)
         self.current = len(self.channels) - 1
         self.send(91, theirs, self.current, 1 << 21, 1 << 15)
