@@ -1,0 +1,211 @@
+//! A case: what is done, and how the two outcomes compare.
+
+use std::fmt::Write as _;
+use std::thread;
+
+use crate::harness::process::{PATIENCE, run};
+use crate::server::{Pair, Server};
+use crate::wire;
+
+/// One behaviour, tried on both servers.
+pub(crate) struct Case {
+    /// What is compared, as README's table names it.
+    pub(crate) name: &'static str,
+    pub(crate) how: How,
+    pub(crate) verdict: Verdict,
+}
+
+/// What is done to a server.
+pub(crate) enum How {
+    /// `ssh OPTIONS workspace COMMAND` with these bytes on standard input; no command means a shell.
+    Ssh {
+        options: &'static [&'static str],
+        command: &'static str,
+        stdin: &'static str,
+    },
+    /// Messages sent by hand, one connection a case: the language of `wire.py`.
+    Wire(&'static [&'static str]),
+    /// Anything else; the text is the outcome.
+    Custom(fn(&Server) -> String),
+}
+
+/// How the outcomes compare.
+pub(crate) enum Verdict {
+    Same,
+    /// They differ on purpose.
+    Intended(Difference),
+    /// They differ and should not: the test asks for an update once the gap is closed.
+    Gap(Difference),
+}
+
+/// A part of each outcome that the other one lacks, and the reason.
+pub(crate) struct Difference {
+    pub(crate) sshd: &'static str,
+    pub(crate) podssh: &'static str,
+    pub(crate) why: &'static str,
+}
+
+impl Case {
+    pub(crate) const fn exec(name: &'static str, command: &'static str) -> Self {
+        Self::ssh(name, &[], command, "")
+    }
+
+    /// On a terminal.
+    pub(crate) const fn tty(name: &'static str, command: &'static str) -> Self {
+        Self::ssh(name, &["-tt"], command, "")
+    }
+
+    pub(crate) const fn ssh(
+        name: &'static str,
+        options: &'static [&'static str],
+        command: &'static str,
+        stdin: &'static str,
+    ) -> Self {
+        let how = How::Ssh {
+            options,
+            command,
+            stdin,
+        };
+        let verdict = Verdict::Same;
+        Self { name, how, verdict }
+    }
+
+    pub(crate) const fn wire(name: &'static str, steps: &'static [&'static str]) -> Self {
+        let (how, verdict) = (How::Wire(steps), Verdict::Same);
+        Self { name, how, verdict }
+    }
+
+    pub(crate) const fn custom(name: &'static str, act: fn(&Server) -> String) -> Self {
+        let (how, verdict) = (How::Custom(act), Verdict::Same);
+        Self { name, how, verdict }
+    }
+
+    /// The outcomes differ on purpose: sshd's holds `sshd`, podssh's holds `podssh`.
+    pub(crate) const fn intended(
+        self,
+        sshd: &'static str,
+        podssh: &'static str,
+        why: &'static str,
+    ) -> Self {
+        let verdict = Verdict::Intended(Difference { sshd, podssh, why });
+        let Self { name, how, .. } = self;
+        Self { name, how, verdict }
+    }
+
+    /// The outcomes differ and should not.
+    pub(crate) const fn gap(
+        self,
+        sshd: &'static str,
+        podssh: &'static str,
+        why: &'static str,
+    ) -> Self {
+        let verdict = Verdict::Gap(Difference { sshd, podssh, why });
+        let Self { name, how, .. } = self;
+        Self { name, how, verdict }
+    }
+
+    fn judge(&self, sshd: &str, podssh: &str) -> Result<(), String> {
+        let difference = match &self.verdict {
+            Verdict::Same if sshd == podssh => return Ok(()),
+            Verdict::Same => return Err("the outcomes differ".into()),
+            Verdict::Intended(difference) | Verdict::Gap(difference) => difference,
+        };
+        if sshd == podssh {
+            return Err("no difference any more: make it Same, here and in README.md".into());
+        }
+        for (outcome, marker, who) in [
+            (sshd, difference.sshd, "sshd"),
+            (podssh, difference.podssh, "podssh"),
+        ] {
+            if !outcome.contains(marker) {
+                return Err(format!("{who}'s outcome does not show {marker:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The outcomes of all `cases` on one server, in order.
+fn outcomes(cases: &[&Case], server: &Server) -> Vec<String> {
+    let by_wire: Vec<_> = cases
+        .iter()
+        .filter_map(|case| match case.how {
+            How::Wire(steps) => Some(steps),
+            How::Ssh { .. } | How::Custom(_) => None,
+        })
+        .collect();
+    let mut by_wire = wire::talk_all(server, &by_wire).into_iter();
+    cases
+        .iter()
+        .map(|case| match case.how {
+            How::Ssh {
+                options,
+                command,
+                stdin,
+            } => ssh(server, options, command, stdin.as_bytes()),
+            How::Wire(_) => by_wire.next().unwrap(),
+            How::Custom(act) => act(server),
+        })
+        .collect()
+}
+
+/// Runs ssh and yields status, output and messages, the server's own paths and port left out.
+pub(crate) fn ssh(server: &Server, options: &[&str], command: &str, stdin: &[u8]) -> String {
+    let mut client = server.client.command("ssh");
+    client.args(options).arg("workspace");
+    if !command.is_empty() {
+        client.arg(command);
+    }
+    let output = run(&mut client, stdin, PATIENCE);
+    let mut outcome = match output.status.code() {
+        Some(code) => format!("status {code}\n"),
+        None => format!("{}\n", output.status),
+    };
+    for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+        if !bytes.is_empty() {
+            let text = bytes.escape_ascii().to_string().replace("\\n", "\n");
+            writeln!(outcome, "{name}:\n{}", text.trim_end_matches('\n')).unwrap();
+        }
+    }
+    server.neutral(&outcome)
+}
+
+/// Of long outcomes only the lines that differ.
+fn shortened(sshd: &str, podssh: &str) -> (String, String) {
+    if sshd.lines().count() < 50 {
+        return (sshd.to_owned(), podssh.to_owned());
+    }
+    let differing = sshd.lines().zip(podssh.lines()).filter(|(a, b)| a != b);
+    differing.fold(Default::default(), |(sshd, podssh), (a, b)| {
+        (sshd + a + "\n", podssh + b + "\n")
+    })
+}
+
+/// Tries every case on both servers and reports all that are not as the table says.
+#[track_caller]
+pub(crate) fn check(cases: &[Case]) {
+    let pair = Pair::start();
+    let only = std::env::var("PARITY_CASE").unwrap_or_default();
+    let cases: Vec<_> = cases
+        .iter()
+        .filter(|case| case.name.contains(&only))
+        .collect();
+    let (sshd, podssh) = thread::scope(|scope| {
+        let sshd = scope.spawn(|| outcomes(&cases, &pair.sshd));
+        let podssh = outcomes(&cases, &pair.podssh);
+        (sshd.join().unwrap(), podssh)
+    });
+    let mut report = String::new();
+    for (case, (sshd, podssh)) in cases.iter().zip(sshd.iter().zip(&podssh)) {
+        if let Err(complaint) = case.judge(sshd, podssh) {
+            let (sshd, podssh) = shortened(sshd, podssh);
+            let name = case.name;
+            writeln!(
+                report,
+                "=== {name}: {complaint}\n--- sshd\n{sshd}\n--- podssh\n{podssh}"
+            )
+            .unwrap();
+        }
+    }
+    assert!(report.is_empty(), "\n{report}");
+}
