@@ -115,6 +115,16 @@ impl Judge {
         let wrong_name = user != server.workspace.user.name;
         match server.keys.current().authorize(&offer) {
             Ok(grant) if !wrong_name => {
+                if let Some(by) = &grant.identity.certificate {
+                    let (certificate, serial, ca) = (&by.key_id, by.serial, &by.ca_fingerprint);
+                    tracing::info!(
+                        conn = self.number,
+                        certificate,
+                        serial,
+                        ca,
+                        "certificate accepted"
+                    );
+                }
                 server.metrics.login(metrics::Login::Accepted);
                 self.granted = Some(grant);
                 Auth::Accept

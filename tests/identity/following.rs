@@ -26,7 +26,11 @@ fn swaps_are_in_force_within_a_second_each_time() {
     let (alice, bob) = (pod.line("alice"), pod.line("bob"));
     for round in 0..4 {
         let both = [("alice", alice.as_str()), ("bob", bob.as_str())];
-        let files = if round % 2 == 0 { &both[..] } else { &both[..1] };
+        let files = if round % 2 == 0 {
+            &both[..]
+        } else {
+            &both[..1]
+        };
         pod.secret("authorized_keys", files);
         let took = takes(&running, files.len() as i64);
         assert!(took < SECOND, "{took:?}");
@@ -49,7 +53,11 @@ fn several_sources_are_followed_each_by_itself() {
     assert!(!running.admits(&pod.person("dave")));
 
     // A plain file is edited in place, then replaced by a rename, as editors do.
-    fs::write(pod.path("file"), format!("{}\n{}\n", pod.line("carol"), pod.line("erin"))).unwrap();
+    fs::write(
+        pod.path("file"),
+        format!("{}\n{}\n", pod.line("carol"), pod.line("erin")),
+    )
+    .unwrap();
     assert!(takes(&running, 4) < SECOND && running.admits(&pod.person("erin")));
     fs::write(pod.path("file.new"), pod.line("carol")).unwrap();
     fs::rename(pod.path("file.new"), pod.path("file")).unwrap();
@@ -76,19 +84,29 @@ fn a_broken_update_keeps_the_last_good_set_and_is_told() {
     );
     assert_eq!(running.figure("podssh_keys_stale_sources"), 0);
     let (good, bobs) = (pod.line("alice"), pod.line("bob"));
-    for broken in ["\u{7f}ELF\u{1}\u{2}", "<html>502</html>", "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blb\n"] {
+    for broken in [
+        "\u{7f}ELF\u{1}\u{2}",
+        "<html>502</html>",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blb\n",
+    ] {
         pod.secret("authorized_keys", &[("alice", broken), ("bob", &bobs)]);
         running.shows("podssh_keys_stale_sources", 1);
         running.shows("podssh_keys_problems{kind=\"unreadable\"}", 1);
         assert!(alice.answers() && bob.answers() && running.admits(&pod.person("alice")));
         running.logs("its last good content stays in force");
-        assert!(running.log().contains("/alice: is not a list of keys"), "the path is named");
+        assert!(
+            running.log().contains("/alice: is not a list of keys"),
+            "the path is named"
+        );
         pod.secret("authorized_keys", &[("alice", &good), ("bob", &bobs)]);
         running.shows("podssh_keys_stale_sources", 0);
         running.shows("podssh_keys_problems{kind=\"unreadable\"}", 0);
     }
     // One bad line costs that line only, and a removal beside a broken file still counts.
-    pod.secret("authorized_keys", &[("alice", &format!("frobnicate {bobs}\n{good}\n"))]);
+    pod.secret(
+        "authorized_keys",
+        &[("alice", &format!("frobnicate {bobs}\n{good}\n"))],
+    );
     running.shows("podssh_keys_problems{kind=\"line\"}", 1);
     running.logs("alice:1: unknown option \"frobnicate\"");
     assert!(bob.ends(Instant::now()).contains("has been removed"));

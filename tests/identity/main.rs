@@ -15,5 +15,11 @@ mod agent;
 mod live;
 mod pod;
 
+mod certificates;
+mod following;
 mod hardware;
+mod host_keys;
+mod logins;
+mod mounts;
 mod revocation;
+mod rotation;

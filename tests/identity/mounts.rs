@@ -48,9 +48,12 @@ fn a_mounted_secret_counts_whatever_its_modes_and_is_followed() {
 #[test]
 fn sub_path_mounts_are_reported_as_never_updating() {
     let mut pod = Pod::new();
-    pod.secret("volume", &[("alice", &pod.line("alice")), ("bob", &pod.line("bob"))]);
-    let volume = pod.path("volume");
-    let generation = volume.join(fs::read_link(volume.join("..data")).unwrap());
+    // The kubelet's own way to name a generation.
+    let generation = pod.path("volume/..2026_11_23_07_49_57.1234567890");
+    fs::create_dir_all(&generation).unwrap();
+    for name in ["alice", "bob"] {
+        fs::write(generation.join(name), pod.line(name)).unwrap();
+    }
     // What the kubelet does: it resolves the link and binds what it leads to.
     let (file, directory) = (pod.path("one_file"), pod.path("one_generation"));
     fs::write(&file, "").unwrap();
@@ -61,12 +64,20 @@ fn sub_path_mounts_are_reported_as_never_updating() {
     }
     pod.mount(&generation, &directory);
     let running = pod.start();
-    assert_eq!(running.figure("podssh_keys_problems{kind=\"never-updates\"}"), 1);
-    for at in [&file] {
-        let wanted = format!("{}: is mounted as one file or generation (subPath) and never updates; mount the whole Secret as a directory", at.display());
+    assert_eq!(
+        running.figure("podssh_keys_problems{kind=\"never-updates\"}"),
+        2
+    );
+    for at in [&file, &directory] {
+        let wanted = format!(
+            "{}: is mounted as one file or generation (subPath) and never updates; mount the whole Secret as a directory",
+            at.display()
+        );
         assert!(running.log().contains(&wanted), "{}", running.log());
     }
-    assert!(running.admits(&pod.person("alice")), "it does work");
+    for name in ["alice", "bob"] {
+        assert!(running.admits(&pod.person(name)), "it does work");
+    }
     assert_eq!(running.figure("podssh_keys_stale_sources"), 0);
 }
 
@@ -80,7 +91,10 @@ fn a_file_others_may_write_is_refused_by_name_unless_it_is_mounted_read_only() {
     pod.args(["--authorized-keys", &keys]);
     let running = pod.start();
     assert!(!running.admits(&pod.person("alice")));
-    assert_eq!(running.figure("podssh_keys_problems{kind=\"untrusted\"}"), 1);
+    assert_eq!(
+        running.figure("podssh_keys_problems{kind=\"untrusted\"}"),
+        1
+    );
     let wanted = format!("{keys}: {keys} has mode 0666, writable by group or others");
     assert!(running.log().contains(&wanted), "{}", running.log());
     drop(running);
@@ -109,7 +123,12 @@ fn a_home_mangled_by_fs_group_is_repaired_at_start() {
     fs::copy(pod.person("bob"), &private).unwrap();
     pod.give("home");
     // The kubelet's walk: group read and write everywhere, setgid on directories.
-    for (path, mode) in [(&home, 0o2770), (&ssh, 0o2770), (&keys, 0o660), (&private, 0o660)] {
+    for (path, mode) in [
+        (&home, 0o2770),
+        (&ssh, 0o2770),
+        (&keys, 0o660),
+        (&private, 0o660),
+    ] {
         chown(path, None, Some(FS_GROUP)).unwrap();
         set_mode(path, mode);
     }
@@ -132,11 +151,18 @@ fn strict_modes_below_the_home_name_the_very_path() {
     let places = home_with_key(&pod);
     let running = pod.start();
     assert!(running.admits(&pod.person("alice")));
-    for (path, good, bad) in [(&places[0], 0o750, 0o777), (&places[1], 0o700, 0o770), (&places[2], 0o600, 0o620)] {
+    for (path, good, bad) in [
+        (&places[0], 0o750, 0o777),
+        (&places[1], 0o700, 0o770),
+        (&places[2], 0o600, 0o620),
+    ] {
         set_mode(path, bad);
         running.shows("podssh_keys", 0);
         assert!(!running.admits(&pod.person("alice")), "{}", path.display());
-        running.logs(&format!("{} has mode {bad:04o}, writable by group or others; correct its owner and mode", path.display()));
+        running.logs(&format!(
+            "{} has mode {bad:04o}, writable by group or others; correct its owner and mode",
+            path.display()
+        ));
         set_mode(path, good);
         running.shows("podssh_keys", 1);
         assert!(running.admits(&pod.person("alice")));
