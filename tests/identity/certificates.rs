@@ -28,7 +28,7 @@ fn force_command_replaces_what_is_asked_for_in_every_kind_of_session() {
     let said = running.ssh(&pod.person("alice"), &[], "id -u");
     assert_eq!(said.out, "forced: id -u\n", "{said:?}");
     let said = running.ssh(&pod.person("alice"), &["-s"], "sftp");
-    assert_eq!(said.out, "forced: sftp\n", "{said:?}");
+    assert_eq!(said.out, "forced: internal-sftp\n", "{said:?}");
     let said = running.ssh(&pod.person("alice"), &["-tt"], "id -u");
     assert_eq!(said.out, "forced: id -u\r\n", "{said:?}");
 }
@@ -63,7 +63,7 @@ fn addresses_names_times_and_kinds_decide() {
     }
     let log = running.log();
     for words in [
-        "reason=\"time\"",
+        "Certificate is expired or not yet valid",
         "reason=\"address\"",
         "reason=\"certificate\"",
         "reason=\"unknown-key\"",
@@ -88,8 +88,9 @@ fn may(pod: &Pod, running: &Running, target: u16) -> [bool; 4] {
         &format!("agent{}", rand::random::<u32>()),
         crate::agent::Kind::Ed25519,
     );
-    let forward = format!("ForwardAgent={}", agent.socket.display());
-    let agent = running.ssh(&key, &["-o", &forward], "test -S \"$SSH_AUTH_SOCK\"");
+    let socket = format!("IdentityAgent={}", agent.socket.display());
+    let options = ["-o", &socket, "-o", "ForwardAgent=yes"];
+    let agent = running.ssh(&key, &options, "test -S \"$SSH_AUTH_SOCK\"");
     [
         terminal,
         open.out == "hello\n",

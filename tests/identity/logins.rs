@@ -39,7 +39,7 @@ fn a_stranger_cannot_tell_a_user_that_exists_from_one_that_does_not() {
         let running = pod.start();
         let known = conversation(&running, &pod, crate::harness::daemon::user(), "stranger");
         assert!(known.len() > 3, "{known:?}");
-        for user in ["root", "nobody-here", "x"] {
+        for user in ["root", "nobody-here", "zz-top"] {
             let other = conversation(&running, &pod, user, "stranger");
             assert_eq!(known, other, "{user}, with a CA: {authority}");
         }

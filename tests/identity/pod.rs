@@ -273,7 +273,7 @@ impl Running {
         let mut command = Command::new("ssh");
         command
             .args(["-F", "none", "-l", user(), "-p", &self.port])
-            .args(["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"])
+            .args(["-o", "IdentitiesOnly=yes"])
             .args([
                 "-o",
                 "BatchMode=yes",
