@@ -1,13 +1,21 @@
 //! What is counted, in Prometheus' terms. Labels are enums, so their number is in the types.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric,
+};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
+
+use crate::keys::{KeyErrorKind, Keys};
 
 /// How a login went.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
@@ -64,6 +72,46 @@ impl Default for Metrics {
     }
 }
 
+/// The key sources as they are when somebody looks.
+#[derive(Debug)]
+struct KeySources(Arc<Keys>);
+
+impl Collector for KeySources {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (set, problems) = (self.0.current(), self.0.errors());
+        for (name, help, value) in [
+            (
+                "keys",
+                "Keys and CAs that may log somebody in",
+                set.len() as u64,
+            ),
+            (
+                "keys_generation",
+                "Number of the key set in force",
+                set.generation(),
+            ),
+            (
+                "keys_stale_sources",
+                "Key sources that cannot be read and stand as they last did",
+                set.stale_sources() as u64,
+            ),
+        ] {
+            let figure = ConstGauge::new(value as i64);
+            let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            figure.encode(gauge)?;
+        }
+        let help = "What is wrong with the key sources now, by kind";
+        let mut gauge =
+            encoder.encode_descriptor("keys_problems", help, None, MetricType::Gauge)?;
+        for kind in KeyErrorKind::ALL {
+            let of_kind = problems.iter().filter(|problem| problem.kind == kind);
+            let labels = [("kind", kind.as_label())];
+            ConstGauge::new(of_kind.count() as i64).encode(gauge.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
 /// A connection counted as open until dropped.
 #[derive(Debug)]
 pub struct OpenConnection(Gauge<i64, AtomicI64>);
@@ -75,6 +123,15 @@ impl Drop for OpenConnection {
 }
 
 impl Metrics {
+    /// With the figures of the key sources.
+    pub fn of(keys: Arc<Keys>) -> Self {
+        let mut metrics = Self::default();
+        metrics
+            .registry
+            .register_collector(Box::new(KeySources(keys)));
+        metrics
+    }
+
     /// A connection was accepted.
     pub fn connected(&self) -> OpenConnection {
         self.connections.inc();

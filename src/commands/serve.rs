@@ -187,11 +187,12 @@ impl Daemon {
             reaper: Reaper::default(),
             tasks: tasks.clone(),
         };
+        let keys = Keys::start(sources(config));
         Self {
             tasks,
             plumbing: Tasks::default(),
-            keys: Keys::start(sources(config)),
-            metrics: Arc::default(),
+            metrics: Arc::new(Metrics::of(Arc::clone(&keys))),
+            keys,
             workspace: Arc::new(workspace),
         }
     }

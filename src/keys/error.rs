@@ -17,6 +17,14 @@ pub enum KeyErrorKind {
 }
 
 impl KeyErrorKind {
+    /// Every kind, so that a metric says 0 for what is well.
+    pub const ALL: [Self; 4] = [
+        Self::Line,
+        Self::Unreadable,
+        Self::Untrusted,
+        Self::NeverUpdates,
+    ];
+
     /// The label used in metrics and structured logs.
     pub fn as_label(self) -> &'static str {
         match self {

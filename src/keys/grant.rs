@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::offer::Accepted;
 use super::options::Options;
 
-/// A login that is allowed.
+/// A login that is allowed. Kept by the connection, and asked about again when the key set changes
+/// ([`KeySet::still_allows`](super::KeySet::still_allows)).
 #[derive(Clone, Debug)]
 pub struct Grant {
     /// Who logged in, and by which line.
@@ -14,8 +15,7 @@ pub struct Grant {
     pub options: Options,
 }
 
-/// Who logged in. Kept by the connection, and asked about again when the key set changes
-/// ([`KeySet::still_allows`](super::KeySet::still_allows)).
+/// Who logged in.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// `SHA256:…` of the key, for a certificate of the key inside it.
@@ -72,6 +72,9 @@ pub enum Denied {
     /// A FIDO signature without the touch or the verification that is asked for.
     #[error("{0}")]
     Presence(String),
+    /// A live connection may do something that its key no longer may.
+    #[error("its line now allows less than when it logged in")]
+    Narrowed,
 }
 
 impl Denied {
@@ -86,6 +89,7 @@ impl Denied {
             Self::Address(_) => "address",
             Self::Certificate(_) => "certificate",
             Self::Presence(_) => "presence",
+            Self::Narrowed => "narrowed",
         }
     }
 
@@ -95,6 +99,9 @@ impl Denied {
             Self::UnknownKey { .. } => "the key you logged in with has been removed",
             Self::Revoked(_) => "the key you logged in with has been revoked",
             Self::Time(_) => "the key you logged in with has expired",
+            Self::Narrowed => {
+                "the key you logged in with may do less than before; log in again to go on with that"
+            }
             _ => "the key you logged in with is no longer allowed",
         }
     }

@@ -8,7 +8,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{Certificate, PublicKey};
 
 use super::error::KeyError;
-use super::grant::{Denied, Grant, Identity};
+use super::grant::{Denied, Grant};
 use super::key_type;
 use super::line::Line;
 use super::loading::{LoadedFile, Loading};
@@ -125,17 +125,26 @@ impl KeySet {
         self.judge(offer)
     }
 
-    /// Whether a connection that was let in would be let in now by the same key or certificate, and
-    /// if so, when to ask again even though no key set has changed. An unreadable revocation list
-    /// stops new logins, not those who are in; its last content counts. What a connection may do
-    /// stays as it was granted, as in sshd.
+    /// Whether a connection that was let in would be let in now by the same key or certificate, to
+    /// do no less than it was granted, and if so, when to ask again even though no key set has
+    /// changed. An unreadable revocation list stops new logins, not those who are in; its last
+    /// content counts. New rights wait for the next login.
     pub fn still_allows(
         &self,
-        identity: &Identity,
+        granted: &Grant,
         now: SystemTime,
     ) -> Result<Option<SystemTime>, Denied> {
-        self.judge(&identity.accepted.offer(now))
-            .map(|grant| grant.options.expires)
+        let again = self.judge(&granted.identity.accepted.offer(now))?.options;
+        if granted.options.are_within(&again) {
+            Ok(again.expires)
+        } else {
+            Err(Denied::Narrowed)
+        }
+    }
+
+    /// Whether certificates log in, so that no key is known to be useless before it has signed.
+    pub fn has_authority(&self) -> bool {
+        self.has_authority
     }
 
     /// Whether nothing has changed but the generation.

@@ -1,8 +1,8 @@
 //! Who may log in, and who we are.
 //!
 //! [`Keys`] follows the sources and publishes [`KeySet`]s, immutable snapshots. The server asks one
-//! snapshot about one [`Offer`] and keeps the [`Identity`] of its [`Grant`], to ask later snapshots
-//! whether the connection may live on. [`HostKeys`] is our own identity.
+//! snapshot about one [`Offer`] and keeps the [`Grant`], to ask later snapshots whether the connection
+//! may live on. [`HostKeys`] is our own identity.
 //!
 //! ```text
 //! repair_modes(home, uid)                  once, before anything is read
@@ -10,7 +10,7 @@
 //! let keys = Keys::start(sources);         spawn keys.follow(stop); keys.reload() on SIGHUP
 //! set.is_candidate(key)                    at the probe; yes to any key once there is a CA
 //! set.authorize(&offer)                    after the signature: Grant or Denied
-//! set.still_allows(&identity, now)         at each new set, and at the time it answers
+//! set.still_allows(&grant, now)            at each new set, and at the time it answers
 //! ```
 //!
 //! Nothing here knows the SSH protocol: signatures are verified by the caller, whose part is to

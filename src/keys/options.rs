@@ -99,6 +99,21 @@ impl Options {
         }
     }
 
+    /// Whether nothing that `self` allows has been taken away in `now`. Variables are no right, and
+    /// time is judged by the clock.
+    pub(super) fn are_within(&self, now: &Self) -> bool {
+        let listed = |old: &Option<Vec<HostPort>>, new: &Option<Vec<HostPort>>| match (old, new) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(old), Some(new)) => old.iter().all(|place| new.contains(place)),
+        };
+        let command = now.command.is_none() || now.command == self.command;
+        command
+            && self.permissions.and(now.permissions) == self.permissions
+            && listed(&self.permit_open, &now.permit_open)
+            && listed(&self.permit_listen, &now.permit_listen)
+    }
+
     /// Whether `permission` is given.
     pub fn permits(&self, permission: Permission) -> bool {
         self.permissions.0 & permission as u8 != 0

@@ -157,6 +157,8 @@ impl Watches {
         let wanted: Vec<PathBuf> = targets(sources)
             .iter()
             .flat_map(|path| places(path))
+            // Strict modes ask about the home itself too.
+            .chain(sources.home_path().map(|_| sources.home.clone()))
             .collect();
         self.set.retain(|path, identity| {
             let keep = wanted.contains(path) && identify(path) == Some(*identity);

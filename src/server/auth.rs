@@ -56,8 +56,11 @@ impl Judge {
     /// Whether a signature by this key is worth asking for. The same answer, in the same time, for
     /// a wrong name and for an unknown key.
     pub(super) fn probe(&self, server: &Server, user: &str, offer: &PublicKeyOffer<'_>) -> Auth {
-        let candidate = server.keys.current().is_candidate(offer.public_key);
-        if candidate && user == server.workspace.user.name {
+        let keys = server.keys.current();
+        // With a CA every key is asked to sign, so every name must be as well, or the one that
+        // exists would stand out.
+        let named = user == server.workspace.user.name || keys.has_authority();
+        if keys.is_candidate(offer.public_key) && named {
             Auth::Accept
         } else {
             let fingerprint = offer.public_key.fingerprint(HashAlg::default());
@@ -112,6 +115,16 @@ impl Judge {
         let wrong_name = user != server.workspace.user.name;
         match server.keys.current().authorize(&offer) {
             Ok(grant) if !wrong_name => {
+                if let Some(by) = &grant.identity.certificate {
+                    let (certificate, serial, ca) = (&by.key_id, by.serial, &by.ca_fingerprint);
+                    tracing::info!(
+                        conn = self.number,
+                        certificate,
+                        serial,
+                        ca,
+                        "certificate accepted"
+                    );
+                }
                 server.metrics.login(metrics::Login::Accepted);
                 self.granted = Some(grant);
                 Auth::Accept

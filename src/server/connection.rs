@@ -185,9 +185,15 @@ async fn key_leaves(server: &Server, login: &Login) -> String {
     let grant = login.accepted().await;
     loop {
         let set = Arc::clone(&sets.borrow_and_update());
-        let again = match set.still_allows(&grant.identity, SystemTime::now()) {
+        let again = match set.still_allows(grant, SystemTime::now()) {
             Ok(again) => again,
             Err(denied) => {
+                let (who, path, line) = (
+                    &grant.identity.label,
+                    &grant.identity.path,
+                    grant.identity.line,
+                );
+                tracing::info!(who, path = %path.display(), line, reason = denied.as_label(), detail = %denied, "key no longer good for its connection");
                 server.metrics.revoked();
                 return denied.farewell().to_owned();
             }

@@ -214,20 +214,20 @@ fn a_forged_certificate_is_refused() {
 #[test]
 fn a_live_connection_loses_its_right_with_the_authority_and_with_time() {
     let bench = signed(&["-V", "-1h:+1h"]);
-    let identity = bench.decide("alice", PEER).unwrap().identity;
+    let granted = bench.decide("alice", PEER).unwrap();
     let (set, _) = bench.load();
     let now = SystemTime::now();
-    let until = set.still_allows(&identity, now).unwrap().unwrap();
+    let until = set.still_allows(&granted, now).unwrap().unwrap();
     assert!(until > now && until <= now + Duration::from_secs(3600));
     let late = now + Duration::from_secs(3700);
     assert_eq!(
-        set.still_allows(&identity, late).unwrap_err().as_label(),
+        set.still_allows(&granted, late).unwrap_err().as_label(),
         "time"
     );
     bench.write("user_ca", "# nobody\n");
     let (set, _) = bench.load();
     assert_eq!(
-        set.still_allows(&identity, now).unwrap_err().as_label(),
+        set.still_allows(&granted, now).unwrap_err().as_label(),
         "unknown-key"
     );
 }

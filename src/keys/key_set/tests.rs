@@ -121,7 +121,7 @@ fn removal_ends_one_identity_and_leaves_the_other() {
     fs::write(world.mount("alice"), text(&alice)).unwrap();
     fs::write(world.mount("bob"), text(&bob)).unwrap();
     let (before, _) = world.load(None);
-    let [alice, bob] = [alice, bob].map(|key| before.authorize(&offer(&key)).unwrap().identity);
+    let [alice, bob] = [alice, bob].map(|key| before.authorize(&offer(&key)).unwrap());
     fs::remove_file(world.mount("alice")).unwrap();
 
     let (after, _) = world.load(Some(&before));
@@ -290,14 +290,14 @@ fn revoked_keys_are_out_and_an_unreadable_list_stops_new_logins_only() {
         "revoked"
     );
     assert!(!before.is_candidate(&alice) && before.is_candidate(&carol));
-    let identity = before.authorize(&offer(&carol)).unwrap().identity;
+    let granted = before.authorize(&offer(&carol)).unwrap();
 
     fs::write(&list, "nonsense\n").unwrap();
     let (broken, errors) = world.load(Some(&before));
     assert!(errors[0].contains("nobody can log in"), "{errors:?}");
     let denied = broken.authorize(&offer(&carol)).unwrap_err();
     assert_eq!(denied.as_label(), "revocations-unreadable");
-    assert_eq!(broken.still_allows(&identity, offer(&carol).now), Ok(None));
+    assert_eq!(broken.still_allows(&granted, offer(&carol).now), Ok(None));
     assert_eq!(
         broken.authorize(&offer(&alice)).unwrap_err().as_label(),
         "revocations-unreadable"
@@ -339,6 +339,39 @@ fn a_directory_is_read_as_one_generation_whatever_the_moment() {
 }
 
 #[test]
+fn a_line_that_allows_less_ends_whoever_it_let_in_and_one_that_allows_more_does_not() {
+    let world = World::new();
+    let alice = key();
+    let write = |options: &str| {
+        fs::write(world.mount("alice"), format!("{options}{}", text(&alice))).unwrap();
+        world.load(None).0
+    };
+    let two = r#"permitopen="a:1",permitopen="b:2" "#;
+    for (before, after, stays) in [
+        ("", "no-x11-forwarding ", false),
+        ("", r#"command="ls" "#, false),
+        ("", r#"permitopen="a:1" "#, false),
+        ("", r#"permitlisten="1" "#, false),
+        ("", r#"environment="A=1" "#, true),
+        ("restrict ", "", true),
+        ("restrict,pty ", "restrict ", false),
+        (r#"command="ls" "#, r#"command="id" "#, false),
+        (r#"command="ls" "#, "", true),
+        (two, r#"permitopen="b:2" "#, false),
+        (r#"permitopen="b:2" "#, two, true),
+    ] {
+        let granted = write(before).authorize(&offer(&alice)).unwrap();
+        let verdict = write(after).still_allows(&granted, offer(&alice).now);
+        let wanted = if stays {
+            Ok(None)
+        } else {
+            Err(Denied::Narrowed)
+        };
+        assert_eq!(verdict, wanted, "{before} -> {after}");
+    }
+}
+
+#[test]
 fn a_line_that_expires_hands_over_to_the_next() {
     let world = World::new();
     let alice = key();
@@ -352,10 +385,10 @@ fn a_line_that_expires_hands_over_to_the_next() {
     let grant = set.authorize(&offer(&alice)).unwrap();
     let expires = grant.options.expires.unwrap();
     let now = offer(&alice).now;
-    assert_eq!(set.still_allows(&grant.identity, now), Ok(Some(expires)));
+    assert_eq!(set.still_allows(&grant, now), Ok(Some(expires)));
     let later = expires + Duration::from_secs(1);
     assert_eq!(
-        set.still_allows(&grant.identity, later),
+        set.still_allows(&grant, later),
         Ok(None),
         "nothing more to wait for"
     );

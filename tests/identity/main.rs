@@ -1,0 +1,25 @@
+//! Who may log in and who we are, over the wire with stock clients: `ssh`, `ssh-keygen -s` and `-k`,
+//! and OpenSSH's sshd for comparison. What stands where is in `tests/keys/README.md`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "test code; a panic is the report"
+)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod agent;
+mod live;
+mod pod;
+
+mod certificates;
+mod following;
+mod hardware;
+mod host_keys;
+mod logins;
+mod mounts;
+mod revocation;
+mod rotation;
