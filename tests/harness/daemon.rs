@@ -53,6 +53,7 @@ pub(crate) fn user() -> &'static str {
 /// What a test may change before the daemon starts.
 pub(crate) struct Setup {
     root: TempDir,
+    shell: PathBuf,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
 }
@@ -62,6 +63,11 @@ impl Setup {
     pub(crate) fn args<A: AsRef<OsStr>>(&mut self, args: impl IntoIterator<Item = A>) {
         self.args
             .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+    }
+
+    /// Makes another program than bash the login shell.
+    pub(crate) fn shell(&mut self, program: impl Into<PathBuf>) {
+        self.shell = program.into();
     }
 
     /// Sets one variable of the daemon's own environment, which is otherwise PATH, HOME and LANG.
@@ -114,6 +120,7 @@ impl Daemon {
         }
         let mut setup = Setup {
             root,
+            shell: PathBuf::from("/bin/bash"),
             args: Vec::new(),
             env: Vec::new(),
         };
@@ -209,13 +216,13 @@ fn launch(setup: Setup) -> Daemon {
         .args([
             "--user",
             user(),
-            "--shell",
-            "/bin/bash",
             "--log-format",
             "text",
             "--home",
         ])
         .arg(&home)
+        .arg("--shell")
+        .arg(&setup.shell)
         .arg("--authorized-keys")
         .arg(root.join("authorized_keys"))
         .arg("--host-keys")
