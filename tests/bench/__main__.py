@@ -28,7 +28,7 @@ def main():
     unknown = set(wanted) - set(PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    if not Podssh.built.exists():
+    if not Podssh.installed.exists():
         sys.exit("bench: target/release/podssh is missing: run 'make build'")
     stage.enter()
     place = stage.Stage()

@@ -8,6 +8,10 @@ import time
 from client import Failed
 
 
+# Two runs of one thing differ by this much: a ratio so close to 1 says nothing.
+NOISE = 0.05
+
+
 @dataclasses.dataclass
 class Sample:
     """One run: what it took or moved, and the server's CPU seconds in the row's unit."""
@@ -45,8 +49,10 @@ class Row:
             return ""
         short = self.want_gain is not None and self.gain is not None and self.gain < self.want_gain
         dear = self.want_cpu is not None and self.cpu is not None and self.cpu > self.want_cpu
-        if self.gain is not None and self.gain < 1:
+        if self.gain is not None and self.gain < 1 - NOISE:
             return "slower"
+        if self.gain is not None and self.gain < 1:
+            return "even"
         return "below target" if short or dear else "ok"
 
 

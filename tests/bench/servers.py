@@ -18,7 +18,7 @@ class Server:
     """One running server. Subclasses say how it is started."""
 
     name = ""
-    binary = pathlib.Path()
+    installed = pathlib.Path()
 
     def __init__(self, stage, accounts, label=""):
         self.stage = stage
@@ -27,6 +27,15 @@ class Server:
         self.port = free_port()
         self.log = stage.path / f"{self.title}.log"
         self.process = None
+
+    @property
+    def binary(self):
+        """A copy that the servers' user can reach wherever the repository is, under a name of its own:
+        whoever stops every sshd or podssh on this machine by name does not mean ours."""
+        copy = self.stage.path / f"{self.name[0]}-under-test"
+        if not copy.exists():
+            shutil.copy(self.installed, copy)
+        return copy
 
     def command(self):
         raise NotImplementedError
@@ -81,7 +90,7 @@ class Sshd(Server):
     """Debian's, as an ordinary user: the same work as for root, minus PAM and the login records."""
 
     name = "sshd"
-    binary = pathlib.Path(shutil.which("sshd", path=PATH) or "/usr/sbin/sshd")
+    installed = pathlib.Path(shutil.which("sshd", path=PATH) or "/usr/sbin/sshd")
 
     def command(self):
         config = self.stage.path / f"{self.title}.conf"
@@ -107,15 +116,7 @@ class Podssh(Server):
     """The release binary."""
 
     name = "podssh"
-    built = pathlib.Path(__file__).resolve().parents[2] / "target/release/podssh"
-
-    @property
-    def binary(self):
-        """A copy that the servers' user can reach, wherever the repository is."""
-        copy = self.stage.path / "podssh"
-        if not copy.exists():
-            shutil.copy(self.built, copy)
-        return copy
+    installed = pathlib.Path(__file__).resolve().parents[2] / "target/release/podssh"
 
     def command(self):
         return [

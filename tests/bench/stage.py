@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-NAME = "podssh-bench"
+NAME = "bench"
 MARK = "PODSSH_BENCH_STAGE"
 
 

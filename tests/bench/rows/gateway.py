@@ -7,10 +7,9 @@ import subprocess
 import urllib.request
 
 from client import Failed, wait_for
-from measure import Row
+from measure import Row, Sample
 from rows.bulk import GIB, download, upload
 from rows.connect import first_byte
-from measure import Sample
 
 SHIPPED = pathlib.Path(__file__).resolve().parents[3] / "manifests/gateway/envoy"
 WORKSPACE = "workspace.ws-demo.svc.cluster.local"

@@ -11,7 +11,8 @@ import time
 from client import Failed, wait_for
 from measure import Row, Sample, fill, quantile
 
-PROGRAM = "stty -icanon; echo ready; exec cat > /dev/null"
+# A shared connection of a client without a terminal switches every mode off.
+PROGRAM = "stty sane -icanon; echo ready; exec cat > /dev/null"
 DOWN = "exec cat /dev/zero"
 UP = "exec cat > /dev/null"
 CASES = [
