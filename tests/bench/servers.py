@@ -9,8 +9,8 @@ import time
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PATIENCE = 20.0
-# What bash takes for a nested shell: it then reads no start-up file for a remote command. Both
-# servers get it, so that what is measured is the server.
+# Commands run by way of /bin/sh, the smallest shell. Should it be bash, this makes it take itself for
+# a nested one, which reads no start-up file for a remote command: what is measured is the server.
 NESTED = "2"
 
 
@@ -121,7 +121,7 @@ class Podssh(Server):
     def command(self):
         return [
             *(self.binary, "serve", "--listen", f"127.0.0.1:{self.port}", "--admin-listen", "none"),
-            *("--user", self.stage.user, "--home", self.stage.home, "--shell", "/bin/bash"),
+            *("--user", self.stage.user, "--home", self.stage.home, "--shell", "/bin/sh"),
             *("--authorized-keys", self.stage.path / "authorized_keys"),
             *("--host-keys", self.stage.host_keys, "--max-startups", "5000", "--log-format", "text"),
         ]

@@ -83,7 +83,7 @@ def make_user(directory, home):
     groups = {entry.gr_name: entry.gr_gid for entry in grp.getgrall()}
     gid = groups.get("tty", uid)
     passwd = directory / "passwd"
-    line = f"{NAME}:*:{uid}:{gid}::{home}:/bin/bash\n"
+    line = f"{NAME}:*:{uid}:{gid}::{home}:/bin/sh\n"
     passwd.write_text(pathlib.Path("/etc/passwd").read_text() + line)
     passwd.chmod(0o644)
     subprocess.run(["mount", "--bind", passwd, "/etc/passwd"], check=True)
