@@ -98,7 +98,7 @@ class Sshd(Server):
             "Port": self.port,
             "ListenAddress": "127.0.0.1",
             "HostKey": self.stage.host_keys / "ssh_host_ed25519_key",
-            "AuthorizedKeysFile": self.stage.path / "authorized_keys",
+            "AuthorizedKeysFile": self.stage.authorized_keys,
             "PidFile": "none",
             "UsePAM": "no",
             "StrictModes": "no",
@@ -122,7 +122,7 @@ class Podssh(Server):
         return [
             *(self.binary, "serve", "--listen", f"127.0.0.1:{self.port}", "--admin-listen", "none"),
             *("--user", self.stage.user, "--home", self.stage.home, "--shell", "/bin/sh"),
-            *("--authorized-keys", self.stage.path / "authorized_keys"),
+            *("--authorized-keys", self.stage.authorized_keys),
             *("--host-keys", self.stage.host_keys, "--max-startups", "5000", "--log-format", "text"),
         ]
 

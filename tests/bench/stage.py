@@ -39,7 +39,9 @@ class Stage:
             self.uid, self.gid = os.getuid(), os.getgid()
             self.user = pwd.getpwuid(self.uid).pw_name
         self.identity = self.key("identity")
-        (self.path / "authorized_keys").write_text(public(self.identity))
+        # Alone in its directory, which podssh watches.
+        self.authorized_keys = self.directory("keys") / "authorized_keys"
+        self.authorized_keys.write_text(public(self.identity))
         self.host_keys = self.directory("host_keys")
         self.key("host_keys/ssh_host_ed25519_key")
         self.give(self.home)
