@@ -16,8 +16,9 @@ demo: build ## a workspace behind a real gateway on this machine; DEMO_ARGS=--on
 test: ## everything; what cannot run counts as failed
 	@scripts/test
 
-bench: ## podssh against OpenSSH's sshd
-	@echo "make bench: not built yet" >&2; exit 69
+bench: build ## podssh against OpenSSH's sshd; QUICK=1 takes minutes, ONLY=bulk,sftp some parts
+	@scripts/install bench
+	@. scripts/env.sh && $$PODSSH_PYTHON tests/bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 soak: ## hours of mixed load
 	@echo "make soak: not built yet" >&2; exit 69
