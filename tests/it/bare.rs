@@ -132,6 +132,26 @@ impl Place {
         self.start(&mut command, user())
     }
 
+    /// A daemon whose user has a passwd entry, which the old `scp` asks for: who runs the tests, or
+    /// nobody for root. Yields its home too.
+    #[track_caller]
+    pub(crate) fn serve_known(&self) -> (Background, Client, PathBuf) {
+        let mut command = as_root();
+        self.flags(&mut command);
+        let home = self.path("known-home");
+        fs::create_dir(&home).expect("a home");
+        let user = if geteuid().is_root() {
+            fs::set_permissions(self.root.path(), fs::Permissions::from_mode(0o777))
+                .expect("chmod");
+            "nobody"
+        } else {
+            user()
+        };
+        command.args(["--user", user, "--shell", "/bin/bash", "--home"]);
+        let (daemon, client) = self.start(command.arg(&home), user);
+        (daemon, client, home)
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }

@@ -93,16 +93,41 @@ fn what_the_far_side_wrote_last_arrives_before_the_close() {
 }
 
 #[test]
+fn what_the_near_side_says_last_arrives_too() {
+    let daemon = Daemon::start(|_| ());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let target = listener.local_addr().expect("bound").port();
+    let (sender, counts) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        for mut visitor in listener.incoming().map_while(Result::ok) {
+            visitor.shutdown(Shutdown::Write).ok();
+            let mut all = Vec::new();
+            visitor.read_to_end(&mut all).ok();
+            sender.send(all.len()).ok();
+        }
+    });
+    let port = free_port();
+    let spec = format!("127.0.0.1:{port}:127.0.0.1:{target}");
+    let _master = Master::connect(&daemon.client, &["-L", &spec]);
+    for round in 0..20 {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the forward");
+        stream
+            .read_to_end(&mut Vec::new())
+            .expect("its end of file");
+        stream.write_all(&vec![b'z'; 500_000]).expect("it is read");
+        drop(stream);
+        let count = counts.recv_timeout(PATIENCE).expect("a count");
+        assert_eq!(count, 500_000, "round {round}");
+    }
+}
+
+#[test]
 fn a_socks_forward_reaches_names_and_both_families() {
     let daemon = Daemon::start(|_| ());
     let target = counter();
     let port = free_port();
     let _master = Master::connect(&daemon.client, &["-D", &format!("127.0.0.1:{port}")]);
     for host in ["127.0.0.1", "localhost"] {
-        let mut curl = Command::new("curl");
-        curl.args(["-sS", "--http0.9", "--max-time", "30", "-x"]);
-        curl.arg(format!("socks5h://127.0.0.1:{port}"));
-        curl.args(["-T", "-", &format!("telnet://{host}:{target}")]);
         let mut socat = Command::new("socat");
         socat.args(["-t30", "-"]);
         let destination = format!("SOCKS4A:127.0.0.1:{host}:{target},socksport={port}");

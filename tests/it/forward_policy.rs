@@ -23,7 +23,7 @@ fn greeter() -> u16 {
     thread::spawn(move || {
         for mut visitor in listener.incoming().map_while(Result::ok) {
             visitor.write_all(b"hello").ok();
-            visitor.read(&mut [0]).ok();
+            visitor.read_exact(&mut [0]).ok();
         }
     });
     port

@@ -96,7 +96,10 @@ fn a_swapped_secret_lets_a_new_key_in_and_ends_the_removed_ones_connection_only(
     let said = leaving.ended(SOON);
     assert!(said.contains("key"), "the reason: {said:?}");
     eventually("the end is logged with its reason", PATIENCE, || {
-        daemon.log().contains("connection ended by us").then_some(())
+        daemon
+            .log()
+            .contains("connection ended by us")
+            .then_some(())
     });
     assert!(!removed.may_log_in());
     assert!(stays.may_log_in());
@@ -175,7 +178,7 @@ fn an_unreadable_file_keeps_the_last_good_keys_and_says_so() {
     said::ok(&client.ssh(["true"]));
     let file = place.path("new");
     fs::write(&file, "").expect("a file");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).expect("chmod");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).expect("chmod");
     fs::rename(&file, place.keys()).expect("rename");
     let keys = place.keys();
     eventually("the trouble is logged", PATIENCE, || {

@@ -92,7 +92,8 @@ async def main(conn):
         process.change_terminal_size(132, 43)
         process.stdin.write("\n")
         await process.stdout.readline() # the echo
-        assert await process.stdout.readline() == "43 132\r\n"
+        second = await process.stdout.readline()
+        assert second == "43 132\r\n", (size, second)
         assert (await process.wait()).exit_status == 0
 start(main)
 "#,

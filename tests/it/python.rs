@@ -23,17 +23,17 @@ def eventually(condition, what, patience=30):
 "#;
 
 /// A paramiko client that is logged in.
-pub(crate) const PARAMIKO: &str = r#"
+pub(crate) const PARAMIKO: &str = r"
 import paramiko
 def connect():
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
     client.connect(HOST, PORT, USER, key_filename=KEY, allow_agent=False, look_for_keys=False)
     return client
-"#;
+";
 
 /// asyncssh: `main(conn)` of the script is run logged in.
-pub(crate) const ASYNCSSH: &str = r#"
+pub(crate) const ASYNCSSH: &str = r"
 import asyncio, asyncssh
 def connect():
     return asyncssh.connect(HOST, PORT, username=USER, client_keys=[KEY], known_hosts=None, agent_path=None, config=None)
@@ -42,7 +42,7 @@ def start(main):
         async with connect() as conn:
             await asyncio.wait_for(main(conn), 50)
     asyncio.run(whole())
-"#;
+";
 
 /// A connection that is logged in and then spoken to in bare messages.
 pub(crate) const WIRE: &str = include_str!("wire.py");

@@ -143,10 +143,7 @@ fn arrows_never_point_back() {
                 "crate::commands",
             ],
         ),
-        (
-            "session/",
-            &["crate::forward", "crate::server", "crate::commands"],
-        ),
+        ("session/", &["crate::server", "crate::commands"]),
         (
             "forward/",
             &["crate::session", "crate::server", "crate::commands"],

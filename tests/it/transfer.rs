@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::bare::text;
+use crate::bare::{Place, text};
 use crate::harness::daemon::Daemon;
 use crate::harness::process::{PATIENCE, run};
 use crate::said;
@@ -132,28 +132,21 @@ fn sftp_does_everything_one_does_with_files() {
 #[test]
 fn scp_copies_both_ways_over_sftp_and_the_old_protocol() {
     let rig = Rig::new();
+    let place = Place::new();
+    let (_daemon, client, home) = place.serve_known();
+    let scp = |args: &[&str]| rig.run(client.command("scp").args(args));
     for (number, flags) in [&["-rp"][..], &["-O", "-rp"], &["-rpC"]].iter().enumerate() {
         let (up, back) = (format!("up{number}"), format!("back{number}"));
-        let mut command = rig.daemon.client.command("scp");
-        command
-            .args(*flags)
-            .args(["tree", &format!("workspace:{up}")]);
-        said::ok(&rig.run(&mut command));
-        same(&rig.here("tree"), &rig.daemon.home().join(&up));
-        let mut command = rig.daemon.client.command("scp");
-        command
-            .args(*flags)
-            .args([&format!("workspace:{up}"), &back]);
-        said::ok(&rig.run(&mut command));
+        let there = format!("workspace:{up}");
+        said::ok(&scp(&[*flags, &["tree", &there]].concat()));
+        same(&rig.here("tree"), &home.join(&up));
+        said::ok(&scp(&[*flags, &[&there, &back]].concat()));
         same(&rig.here("tree"), &rig.here(&back));
     }
-    let mut command = rig.daemon.client.command("scp");
-    command.args(["workspace:no-such-file", "x"]);
-    assert!(said::failed(&rig.run(&mut command), 1).contains("No such file"));
-    let mut command = rig.daemon.client.command("scp");
-    let tilde = "workspace:~/copy";
-    said::ok(&rig.run(command.args(["tree/noise", tilde])));
-    assert!(rig.daemon.home().join("copy").exists());
+    let error = said::failed(&scp(&["workspace:no-such-file", "x"]), 1);
+    assert!(error.contains("No such file"), "{error}");
+    said::ok(&scp(&["tree/noise", "workspace:~/copy"]));
+    assert!(home.join("copy").exists());
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use crate::bare::text;
+use crate::bare::{Place, text};
 use crate::harness::daemon::{Daemon, user};
-use crate::harness::process::{PATIENCE, run};
+use crate::harness::process::{Background, PATIENCE, run};
 use crate::{python, said};
 
 fn port(daemon: &Daemon) -> &str {
@@ -78,43 +78,58 @@ fn sshfs_mounts_the_home() {
 
 /// PuTTY's tools, with the key in their format and the host key pinned.
 struct Putty {
-    daemon: Daemon,
-    directory: TempDir,
+    _daemon: Background,
+    place: Place,
+    home: PathBuf,
+    port: String,
+    user: String,
     fingerprint: String,
 }
 
 impl Putty {
     #[track_caller]
     fn new() -> Self {
-        let daemon = Daemon::start(|_| ());
-        let directory = tempfile::tempdir().expect("a temp dir");
+        let place = Place::new();
+        let (daemon, client, home) = place.serve_known();
         let mut convert = Command::new("puttygen");
-        convert.arg(&daemon.client.identity).arg("-o");
-        said::ok(&finished(convert.arg(directory.path().join("key.ppk"))));
+        convert.arg(&client.identity).arg("-o");
+        said::ok(&finished(convert.arg(place.path("client/key.ppk"))));
         let mut list = Command::new("ssh-keygen");
-        list.arg("-lf").arg(&daemon.client.known_hosts);
-        let list = said::ok(&finished(&mut list));
+        let list = said::ok(&finished(list.arg("-lf").arg(&client.known_hosts)));
         let line = list.lines().find(|line| line.contains("ED25519"));
         let fingerprint = line.and_then(|line| line.split(' ').nth(1));
-        let fingerprint = fingerprint.expect("an ed25519 host key").to_owned();
+        let config = fs::read_to_string(&client.config).expect("the client's configuration");
+        let setting = |name: &str| {
+            let line = config
+                .lines()
+                .find_map(|line| line.trim().strip_prefix(name));
+            line.expect("a setting of the client's").trim().to_owned()
+        };
         Self {
-            daemon,
-            directory,
-            fingerprint,
+            _daemon: daemon,
+            port: setting("Port "),
+            user: setting("User "),
+            fingerprint: fingerprint.expect("an ed25519 host key").to_owned(),
+            place,
+            home,
         }
+    }
+
+    fn here(&self, name: &str) -> PathBuf {
+        self.place.path("client").join(name)
     }
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.env("HOME", self.directory.path());
-        command.current_dir(self.directory.path());
-        command.args(["-batch", "-P", port(&self.daemon), "-hostkey"]);
+        command.env("HOME", self.here(""));
+        command.current_dir(self.here(""));
+        command.args(["-batch", "-P", &self.port, "-hostkey"]);
         command.args([&self.fingerprint, "-i", "key.ppk"]);
         command
     }
 
     fn host(&self) -> String {
-        format!("{}@127.0.0.1", user())
+        format!("{}@127.0.0.1", self.user)
     }
 }
 
@@ -133,31 +148,24 @@ fn plink_runs_commands() {
 fn psftp_and_pscp_copy_files() {
     let putty = Putty::new();
     let data = said::noise(2_000_000);
-    let local = |name: &str| putty.directory.path().join(name);
-    fs::write(local("file"), &data).expect("a file");
-    let mut command = putty.command("psftp");
-    command.args(["-be", "-b", "batch", &putty.host()]);
+    fs::write(putty.here("file"), &data).expect("a file");
     fs::write(
-        local("batch"),
+        putty.here("batch"),
         "put file up\nget up back\nmkdir d\nmv up d\nls d\n",
     )
     .expect("batch");
-    let output = finished(&mut command);
-    said::ok(&output);
-    assert!(fs::read(local("back")).expect("it") == data);
-    assert!(fs::read(putty.daemon.home().join("d/up")).expect("it") == data);
+    let mut command = putty.command("psftp");
+    let host = putty.host();
+    said::ok(&finished(command.args(["-be", "-b", "batch", &host])));
+    assert!(fs::read(putty.here("back")).expect("it") == data);
+    assert!(fs::read(putty.home.join("d/up")).expect("it") == data);
     for flag in ["-sftp", "-scp"] {
-        let host = putty.host();
+        let there = format!("{host}:up{flag}");
         let mut command = putty.command("pscp");
-        said::ok(&finished(command.args([
-            flag,
-            "file",
-            &format!("{host}:up{flag}"),
-        ])));
+        said::ok(&finished(command.args([flag, "file", &there])));
         let mut command = putty.command("pscp");
-        let from = format!("{host}:up{flag}");
-        said::ok(&finished(command.args([flag, &from, "again"])));
-        assert!(fs::read(local("again")).expect("it") == data, "{flag}");
+        said::ok(&finished(command.args([flag, &there, "again"])));
+        assert!(fs::read(putty.here("again")).expect("it") == data, "{flag}");
     }
 }
 

@@ -117,7 +117,7 @@ fn what_is_said_on_channels_that_are_not_there_harms_nobody() {
         "c = wire.open(); wire.send(EOF, c); wire.send(EOF, c); wire.send(DATA, c, b'late')",
     ] {
         let daemon = wire(&format!(
-            r#"
+            r"
 other, wire = Wire(), Wire()
 {script}
 assert other.works()
@@ -127,7 +127,7 @@ try:
 except (AssertionError, EOFError, OSError, paramiko.SSHException):
     pass
 assert other.works()
-"#
+"
         ));
         assert!(!daemon.home().join("bad").exists(), "{script}");
     }
@@ -275,7 +275,7 @@ for first in ["channel", "global", "success"]:
               "success": bytes([52])}
     message.add_bytes(fields[first])
     transport._send_message(message)
-    eventually(lambda: not transport.is_active(), "the connection is ended")
+    eventually(lambda: not transport.is_active(), first + ": the connection is ended", 5)
     assert not transport.is_authenticated()
 "#,
     );
