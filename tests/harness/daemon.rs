@@ -213,13 +213,7 @@ fn launch(setup: Setup) -> Daemon {
             "--admin-listen",
             "127.0.0.1:0",
         ])
-        .args([
-            "--user",
-            user(),
-            "--log-format",
-            "text",
-            "--home",
-        ])
+        .args(["--user", user(), "--log-format", "text", "--home"])
         .arg(&home)
         .arg("--shell")
         .arg(&setup.shell)

@@ -69,6 +69,10 @@ fn a_server_started_in_its_own_session_outlives_the_connection() {
     let session = Background::start(&mut command);
     let server = number_in(&daemon.home().join("server"));
     let nohup = number_in(&daemon.home().join("nohup"));
+    eventually("nohup has become what it runs", PATIENCE, || {
+        let name = fs::read_to_string(format!("/proc/{nohup}/comm")).ok()?;
+        (name == "sleep\n").then_some(())
+    });
     drop(session); // killed: the connection is gone without a word
     eventually("the daemon notices", PATIENCE, || {
         daemon.log().contains("session ended").then_some(())

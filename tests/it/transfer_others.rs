@@ -47,7 +47,17 @@ fn sshfs_mounts_the_home() {
     let data = said::noise(5_000_000);
     fs::create_dir(here.join("d")).expect("mkdir");
     fs::write(here.join("d/file"), &data).expect("write");
-    assert!(fs::read(there.join("d/file")).expect("it") == data);
+    let arrived = fs::read(there.join("d/file")).expect("it");
+    let same = arrived
+        .iter()
+        .zip(&data)
+        .take_while(|(a, b)| a == b)
+        .count();
+    assert!(
+        arrived == data,
+        "{} bytes right after the close, the first {same} as written",
+        arrived.len()
+    );
     assert!(fs::read(here.join("d/file")).expect("read") == data);
     fs::rename(here.join("d/file"), here.join("d/moved")).expect("rename");
     fs::write(here.join("d/second"), "second").expect("write");
