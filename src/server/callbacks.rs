@@ -13,25 +13,12 @@ use russh::{Channel, ChannelId, ChannelOpenFailure, Error, Pty, Sig};
 
 use super::algorithms::WINDOW;
 use super::forwards::Asked;
-use super::handler::Handler;
+use super::handler::{Handler, answer, port};
 use super::identity;
 use crate::channel::{Request, Size};
 use crate::forward::{self, Destination};
 use crate::keys::Permission;
 use crate::session::{self, Modes, Program, PtyRequest, Setup};
-
-fn answer(session: &mut Session, channel: ChannelId, granted: bool) -> Result<(), Error> {
-    if granted {
-        session.channel_success(channel)
-    } else {
-        session.channel_failure(channel)
-    }
-}
-
-/// Ports are sent as 32 bits; what is above 65535 is none.
-fn port(number: u32) -> Option<u16> {
-    u16::try_from(number).ok()
-}
 
 impl Callbacks for Handler {
     type Error = Error;
@@ -188,6 +175,7 @@ impl Callbacks for Handler {
             inbox.close();
         }
         self.setups.remove(&channel);
+        self.terminals.remove(&channel);
         Ok(())
     }
 
@@ -386,16 +374,8 @@ impl Callbacks for Handler {
         screen: u32,
         session: &mut Session,
     ) -> Result<(), Error> {
-        let asked = self.permits(Permission::X11Forwarding) && self.setups.contains_key(&channel);
-        let display = match forward::X11::new(protocol, cookie, screen).filter(|_| asked && !single)
-        {
-            Some(display) => self.forwards.x11(display, session.handle()).await,
-            None => None,
-        };
-        let granted = match (display, self.setups.get_mut(&channel)) {
-            (Some(display), Some(setup)) => setup.x11(display),
-            _ => false,
-        };
+        let asked = forward::X11::new(protocol, cookie, screen).filter(|_| !single);
+        let granted = self.display(channel, asked, session.handle()).await;
         answer(session, channel, granted)
     }
 
@@ -407,11 +387,11 @@ impl Callbacks for Handler {
         _data: &[u8],
         _session: &mut Session,
     ) -> Result<bool, Error> {
-        // RFC 4335; before the program runs there is nothing to break.
+        // RFC 4335: there must be a line to break.
         let running = self
             .table
             .get(channel)
-            .filter(|_| !self.setups.contains_key(&channel));
+            .filter(|_| self.terminals.contains(&channel));
         match (name, running) {
             ("break", Some(inbox)) => {
                 inbox.request(Request::Break);

@@ -1,10 +1,10 @@
 //! One connection's state between callbacks, and the decisions they share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use russh::server::{ChannelOpenHandle, Msg, Session};
+use russh::server::{ChannelOpenHandle, Handle, Msg, Session};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Error};
 
 use super::Server;
@@ -13,7 +13,7 @@ use super::auth::{Judge, Login};
 use super::forwards::Forwards;
 use super::limits::Startup;
 use crate::channel::Table;
-use crate::forward::{self, Destination, Refused};
+use crate::forward::{self, Destination, Refused, X11};
 use crate::keys::{Options, Permission};
 use crate::session::{Program, Setup};
 
@@ -33,6 +33,8 @@ pub(super) struct Handler {
     pub(super) startup: Option<Startup>,
     /// Sessions whose program has not been asked for.
     pub(super) setups: HashMap<ChannelId, Setup>,
+    /// Sessions that run on a terminal.
+    pub(super) terminals: HashSet<ChannelId>,
     pub(super) forwards: Forwards,
     /// Held by each forward that is still being dialled, to count them.
     dialling: Arc<()>,
@@ -63,6 +65,7 @@ impl Handler {
             login,
             startup: Some(startup),
             setups: HashMap::new(),
+            terminals: HashSet::new(),
             forwards,
             dialling: Arc::default(),
             closed_to_sessions: false,
@@ -106,6 +109,24 @@ impl Handler {
 
     pub(super) fn is_draining(&self) -> bool {
         self.server.workspace.tasks.is_draining()
+    }
+
+    /// Give a session without a program the client's display.
+    pub(super) async fn display(
+        &mut self,
+        channel: ChannelId,
+        asked: Option<X11>,
+        handle: Handle,
+    ) -> bool {
+        let permitted = self.permits(Permission::X11Forwarding);
+        let Some(asked) = asked.filter(|_| permitted && self.setups.contains_key(&channel)) else {
+            return false;
+        };
+        let display = self.forwards.x11(asked, handle).await;
+        match (display, self.setups.get_mut(&channel)) {
+            (Some(display), Some(setup)) => setup.x11(display),
+            _ => false,
+        }
     }
 
     /// Dial in a task of its own and answer the open when it is known.
@@ -157,6 +178,9 @@ impl Handler {
         match setup.check(&program) {
             Ok(()) => {
                 session.channel_success(channel)?;
+                if setup.has_terminal() {
+                    self.terminals.insert(channel);
+                }
                 setup.start(program);
                 Ok(())
             }
@@ -188,4 +212,21 @@ fn failure(refused: &Refused) -> ChannelOpenFailure {
             reason: plain(error),
         },
     }
+}
+
+pub(super) fn answer(
+    session: &mut Session,
+    channel: ChannelId,
+    granted: bool,
+) -> Result<(), Error> {
+    if granted {
+        session.channel_success(channel)
+    } else {
+        session.channel_failure(channel)
+    }
+}
+
+/// Ports are sent as 32 bits; what is above 65535 is none.
+pub(super) fn port(number: u32) -> Option<u16> {
+    u16::try_from(number).ok()
 }

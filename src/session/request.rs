@@ -93,6 +93,11 @@ impl Setup {
         granted
     }
 
+    /// Whether its program will run on a terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.pty.is_some()
+    }
+
     /// `window-change` before the program runs.
     pub fn resize(&mut self, size: Size) {
         if let Some(pty) = &mut self.pty {

@@ -262,6 +262,8 @@ pub(super) async fn drive(
             return ended.into();
         }
         tokio::select! {
+            // Requests first: a window's new size counts before what is typed after it.
+            biased;
             request = control.next() => match request {
                 Request::Closed => {
                     signal(Signal::PeerGone);
@@ -281,14 +283,14 @@ pub(super) async fn drive(
                     }
                 }
             },
-            () = &mut output, if !output_done => output_done = true,
-            () = &mut input, if !input_done => input_done = true,
             end = &mut process.ended, if ended.is_none() => {
                 exited.cancel();
                 // The reaper goes away only with the whole daemon.
                 let Ok(end) = end else { return Exit::Abandoned };
                 ended = Some(end);
             }
+            () = &mut output, if !output_done => output_done = true,
+            () = &mut input, if !input_done => input_done = true,
             () = &mut stopping, if !hung_up => {
                 hung_up = true;
                 signal(Signal::HangUp);

@@ -85,7 +85,12 @@ impl Loader {
         let text = String::from_utf8_lossy(&content.bytes);
         let text = text.trim_start();
         if !text.starts_with("-----BEGIN ") {
-            return Ok(None);
+            return if named_as_host_key(shown) {
+                let fix = "restore it, or delete it to have another made";
+                Err(HostKeyError::new(shown, "is no private key", fix))
+            } else {
+                Ok(None)
+            };
         }
         let private = parse(shown, text)?;
         self.check_secrecy(shown, real, &content)?;
@@ -130,6 +135,15 @@ impl Loader {
             format!("chmod 600 {}", shown.display()),
         ))
     }
+}
+
+/// `ssh_host_*_key`: whatever else it may hold, it was meant to be a host key, and clients may know it.
+fn named_as_host_key(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    name.starts_with("ssh_host_") && name.ends_with("_key")
 }
 
 impl Found {
