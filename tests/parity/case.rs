@@ -1,11 +1,15 @@
 //! A case: what is done, and how the two outcomes compare.
 
 use std::fmt::Write as _;
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use crate::harness::process::{PATIENCE, run};
 use crate::server::{Pair, Server};
 use crate::wire;
+
+/// Cases at once on one server: most of them wait.
+const WORKERS: usize = 3;
 
 /// One behaviour, tried on both servers.
 pub(crate) struct Case {
@@ -27,6 +31,8 @@ pub(crate) enum How {
     Wire(&'static [&'static str]),
     /// Anything else; the text is the outcome.
     Custom(fn(&Server) -> String),
+    /// The same for what changes the home in a way that others would notice: nothing runs beside it.
+    Alone(fn(&Server) -> String),
 }
 
 /// How the outcomes compare.
@@ -80,6 +86,11 @@ impl Case {
         Self { name, how, verdict }
     }
 
+    pub(crate) const fn alone(name: &'static str, act: fn(&Server) -> String) -> Self {
+        let (how, verdict) = (How::Alone(act), Verdict::Same);
+        Self { name, how, verdict }
+    }
+
     /// The outcomes differ on purpose: sshd's holds `sshd`, podssh's holds `podssh`.
     pub(crate) const fn intended(
         self,
@@ -125,28 +136,53 @@ impl Case {
     }
 }
 
-/// The outcomes of all `cases` on one server, in order.
+/// The outcomes of all `cases` on one server, in order; what can run beside others does.
 fn outcomes(cases: &[&Case], server: &Server) -> Vec<String> {
-    let by_wire: Vec<_> = cases
-        .iter()
-        .filter_map(|case| match case.how {
-            How::Wire(steps) => Some(steps),
-            How::Ssh { .. } | How::Custom(_) => None,
-        })
-        .collect();
-    let mut by_wire = wire::talk_all(server, &by_wire).into_iter();
-    cases
-        .iter()
-        .map(|case| match case.how {
-            How::Ssh {
-                options,
-                command,
-                stdin,
-            } => ssh(server, options, command, stdin.as_bytes()),
-            How::Wire(_) => by_wire.next().unwrap(),
-            How::Custom(act) => act(server),
-        })
-        .collect()
+    let outcomes: Vec<OnceLock<String>> = cases.iter().map(|_| OnceLock::new()).collect();
+    let queue = Mutex::new(cases.iter().zip(&outcomes));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let by_wire = |(case, at): (&&Case, _)| Some((case.how.steps()?, at));
+            let (conversations, places): (Vec<_>, Vec<&OnceLock<String>>) =
+                cases.iter().zip(&outcomes).filter_map(by_wire).unzip();
+            let said = wire::talk_all(server, &conversations);
+            for (place, outcome) in places.into_iter().zip(said) {
+                place.get_or_init(|| outcome);
+            }
+        });
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    let Some((case, place)) = queue.lock().unwrap().next() else {
+                        break;
+                    };
+                    match case.how {
+                        How::Ssh {
+                            options,
+                            command,
+                            stdin,
+                        } => place.get_or_init(|| ssh(server, options, command, stdin.as_bytes())),
+                        How::Custom(act) => place.get_or_init(|| act(server)),
+                        How::Wire(_) | How::Alone(_) => continue,
+                    };
+                }
+            });
+        }
+    });
+    let last = |(case, outcome): (&&Case, OnceLock<String>)| match case.how {
+        How::Alone(act) => act(server),
+        How::Ssh { .. } | How::Wire(_) | How::Custom(_) => outcome.into_inner().unwrap(),
+    };
+    cases.iter().zip(outcomes).map(last).collect()
+}
+
+impl How {
+    fn steps(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Wire(steps) => Some(steps),
+            Self::Ssh { .. } | Self::Custom(_) | Self::Alone(_) => None,
+        }
+    }
 }
 
 /// Runs ssh and yields status, output and messages, the server's own paths and port left out.

@@ -1,8 +1,15 @@
 //! How sessions end: background children, hang-ups, and who survives a client that is gone.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
 
 use crate::case::{Case, check, ssh};
 use crate::harness::process::{Background, PATIENCE, eventually};
@@ -10,16 +17,16 @@ use crate::server::Server;
 
 pub(crate) const CASES: &[Case] = &[
     Case::custom("a child in the background keeps the output", |server| {
-        timed(server, &[], "sleep 3 & echo started")
+        timed(server, &[], "sleep 6 & echo started")
     }).intended("true", "false", "a child in the background does not hold the channel, whatever it keeps open"),
     Case::custom("a child in the background with its own output", |server| {
-        timed(server, &[], "sleep 3 >/dev/null 2>&1 & echo started")
+        timed(server, &[], "sleep 6 >/dev/null 2>&1 & echo started")
     }),
     Case::custom("a child in the background keeps stderr", |server| {
-        timed(server, &[], "sleep 3 >/dev/null & echo started")
+        timed(server, &[], "sleep 6 >/dev/null & echo started")
     }).intended("true", "false", "a child in the background does not hold the channel, whatever it keeps open"),
     Case::custom("a child in the background of a terminal", |server| {
-        timed(server, &["-tt"], "sleep 3 & echo started")
+        timed(server, &["-tt"], "sleep 6 & echo started")
     }),
     Case::custom("the last stage of a pipeline", |server| {
         ssh(server, &[], "(sleep 0.3; echo late) & exit 0", b"")
@@ -82,19 +89,30 @@ pub(crate) const CASES: &[Case] = &[
 fn timed(server: &Server, options: &[&str], command: &str) -> String {
     let began = Instant::now();
     let outcome = ssh(server, options, command, b"");
-    let held = began.elapsed() > Duration::from_millis(2500);
+    let held = began.elapsed() > Duration::from_secs(5);
     format!("{outcome}held until the child ended: {held}")
+}
+
+/// A directory in the home where sessions may write, and the command that goes there.
+fn workplace(server: &Server) -> (TempDir, String) {
+    let directory = tempfile::tempdir_in(&server.home).unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let enter = format!("cd {};", directory.path().display());
+    (directory, enter)
 }
 
 /// Starts `command` with ssh, kills ssh when it runs, and tells what became of the `sleep 300` or shell.
 fn survivors(server: &Server, options: &[&str], command: &str) -> String {
-    let pid_file = server.home.join("pid");
-    std::fs::remove_file(&pid_file).ok();
+    let (directory, enter) = workplace(server);
+    survivors_in(&directory, server, options, &format!("{enter} {command}"))
+}
+
+fn survivors_in(directory: &TempDir, server: &Server, options: &[&str], command: &str) -> String {
     // `$!` of what is in the background, the shell itself otherwise.
-    let command = if command.contains('&') && command.ends_with("wait") {
+    let command = if command.ends_with("& wait") {
         command.replace("& wait", "& echo $! > pid; wait")
     } else {
-        format!("echo $$ > pid; {command}")
+        command.replacen(';', "; echo $$ > pid;", 1)
     };
     let mut client = server.client.command("ssh");
     client
@@ -104,58 +122,56 @@ fn survivors(server: &Server, options: &[&str], command: &str) -> String {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let client = Background::start(&mut client);
+    let pid_file = directory.path().join("pid");
     let pid = eventually("the command runs", PATIENCE, || {
-        let text = std::fs::read_to_string(&pid_file).ok()?;
+        let text = fs::read_to_string(&pid_file).ok()?;
         text.trim().parse::<i32>().ok()
     });
     // Long enough for exec and nohup to have happened.
-    std::thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(500));
     drop(client);
-    let alive = lives_on(pid);
-    if alive {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).ok();
+    if lives_on(pid) {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+        return "lives on".into();
     }
-    if alive { "lives on" } else { "ends" }.into()
+    "ends".into()
 }
 
 /// Whether `pid` still runs a while later.
 fn lives_on(pid: i32) -> bool {
     let deadline = Instant::now() + Duration::from_millis(1500);
     let is_there = || {
-        let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
+        let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
         status.is_ok_and(|status| !status.contains(") Z "))
     };
     while Instant::now() < deadline {
         if !is_there() {
             return false;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
     true
 }
 
-/// Which signal a shell sees when its client is gone.
+/// Which signals a shell sees when its client is gone.
 fn hung_up(server: &Server, options: &[&str]) -> String {
-    let seen = server.home.join("seen");
-    std::fs::remove_file(&seen).ok();
+    let (directory, enter) = workplace(server);
     let traps = "for s in HUP TERM INT PIPE CONT; do trap \"echo $s >> seen\" $s; done; \
                  i=0; while [ $i -lt 15 ]; do sleep 0.1; i=$((i+1)); done; exit";
-    survivors(server, options, traps);
-    std::thread::sleep(Duration::from_millis(500));
-    let text = std::fs::read_to_string(&seen).unwrap_or_default();
+    survivors_in(&directory, server, options, &format!("{enter} {traps}"));
+    let text = fs::read_to_string(directory.path().join("seen")).unwrap_or_default();
     format!("signals: {}", text.replace('\n', " "))
 }
 
 /// Whether a child in the background outlives its session.
 fn left_behind(server: &Server, options: &[&str]) -> String {
-    let pid_file = server.home.join("left");
-    std::fs::remove_file(&pid_file).ok();
-    let command = "sleep 300 </dev/null >/dev/null 2>&1 & echo $! > left";
-    let outcome = ssh(server, options, command, b"");
-    let pid = std::fs::read_to_string(&pid_file).unwrap();
+    let (directory, enter) = workplace(server);
+    let command = format!("{enter} sleep 300 </dev/null >/dev/null 2>&1 & echo $! > pid");
+    let outcome = ssh(server, options, &command, b"");
+    let pid = fs::read_to_string(directory.path().join("pid")).unwrap();
     let pid = pid.trim().parse().unwrap();
     let alive = lives_on(pid);
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).ok();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
     format!("{outcome}lives on: {alive}")
 }
 

@@ -101,24 +101,24 @@ pub(crate) const CASES: &[Case] = &[
             "wait close",
         ],
     ),
-    Case::custom("~/.ssh/environment", |server| {
+    Case::alone("~/.ssh/environment", |server| {
         let write = "mkdir -p .ssh; echo FROM_FILE=yes > .ssh/environment";
         crate::case::ssh(server, &[], write, b"");
         let outcome = crate::case::ssh(server, &[], "echo ${FROM_FILE-unset}", b"");
         crate::case::ssh(server, &[], "rm .ssh/environment", b"");
         outcome
     }).intended("yes", "unset", "off in sshd too unless PermitUserEnvironment; podssh has ~/.config/podssh/env"),
-    Case::custom("~/.config/podssh/env", |server| {
+    Case::alone("~/.config/podssh/env", |server| {
         let write = "mkdir -p .config/podssh; echo FROM_FILE=yes > .config/podssh/env";
         crate::case::ssh(server, &[], write, b"");
         let outcome = crate::case::ssh(server, &[], "echo ${FROM_FILE-unset}", b"");
         crate::case::ssh(server, &[], "rm .config/podssh/env", b"");
         outcome
     }).intended("unset", "yes", "variables of all sessions, kept on the home's volume"),
-    Case::custom("bash's start-up files, command", |server| {
+    Case::alone("bash's start-up files, command", |server| {
         startup_files(server, &[], "true")
     }),
-    Case::custom(
+    Case::alone(
         "bash's start-up files, shell without a terminal",
         |server| startup_files(server, &["-T"], ""),
     ),

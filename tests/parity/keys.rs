@@ -106,8 +106,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::custom("expired key", |server| {
         run(server, "expired", &[], "echo in")
     }),
-    Case::custom("~/.ssh/rc", |server| with_rc(server, "tester")),
-    Case::custom("~/.ssh/rc with no-user-rc", |server| {
+    Case::alone("~/.ssh/rc", |server| with_rc(server, "tester")),
+    Case::alone("~/.ssh/rc with no-user-rc", |server| {
         with_rc(server, "no-rc")
     }),
     Case::custom("wrong user name", |server| {

@@ -51,16 +51,16 @@ pub(crate) const CASES: &[Case] = &[
         "output pending at the exit of a terminal",
         "head -c 500000 /dev/zero | tr '\\0' x; exit 3",
     ),
-    Case::custom("message of the day, then a login shell", |server| {
+    Case::alone("message of the day, then a login shell", |server| {
         shell(server, "xterm")
     }),
-    Case::custom("hushlogin", |server| {
+    Case::alone("hushlogin", |server| {
         fs::write(server.home.join(".hushlogin"), "").unwrap();
         let outcome = shell(server, "xterm");
         fs::remove_file(server.home.join(".hushlogin")).unwrap();
         outcome
     }),
-    Case::custom("message of the day with TERM=dumb", |server| {
+    Case::alone("message of the day with TERM=dumb", |server| {
         shell(server, "dumb")
     })
     .intended(
