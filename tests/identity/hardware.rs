@@ -23,12 +23,9 @@ fn admits(
 ) -> bool {
     key.claims(flags);
     let agent = format!("IdentityAgent={}", key.socket.display());
-    let mut command = std::process::Command::new("ssh");
-    // The first value of an option wins, so the agent comes before what the pod would say.
-    command
-        .args(["-o", &agent])
-        .args(running.command(public).get_args());
-    Said::of(command.args(more).args(["127.0.0.1", "true"])).entered()
+    let mut command = running.command(public);
+    command.args(["-o", &agent]).args(more);
+    Said::of(command.args(["127.0.0.1", "true"])).entered()
 }
 
 #[test]

@@ -280,3 +280,39 @@ fn host_keys_prints_known_hosts_lines_that_stock_ssh_takes() {
         );
     }
 }
+
+#[test]
+fn the_documented_mounts_are_found_without_any_flag() {
+    let mut pod = Pod::new();
+    pod.person("host");
+    // What a pod's /etc has, with the two Secrets.
+    for name in ["passwd", "group", "nsswitch.conf"] {
+        fs::create_dir_all(pod.path("etc/podssh/host_keys")).unwrap();
+        let _ = fs::copy(Path::new("/etc").join(name), pod.path("etc").join(name));
+    }
+    pod.secret(
+        "etc/podssh/authorized_keys",
+        &[("alice", &pod.line("alice"))],
+    );
+    let key = fs::read_to_string(pod.person("host")).unwrap();
+    pod.secret("volume", &[("ssh_host_ed25519_key", &key)]);
+    let volume = pod.path("volume");
+    let generation = volume.join(fs::read_link(volume.join("..data")).unwrap());
+    chown(
+        generation.join("ssh_host_ed25519_key"),
+        Some(0),
+        Some(FS_GROUP),
+    )
+    .unwrap();
+    set_mode(&generation.join("ssh_host_ed25519_key"), 0o440);
+    pod.mount(&volume, &pod.path("etc/podssh/host_keys"));
+    pod.mount_all(&pod.path("etc"), Path::new("/etc"));
+    let running = pod.start();
+    let keys = scanned(&running);
+    assert_eq!(keys.len(), 1);
+    assert_eq!(
+        keys[0].split(' ').nth(1),
+        pod.line("host").split(' ').nth(1)
+    );
+    assert!(running.admits(&pod.person("alice")) && !pod.path(STATE).exists());
+}

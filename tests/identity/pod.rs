@@ -4,13 +4,15 @@
 //! Root is needed for that, as in a container that runs the tests.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
-use nix::unistd::{Uid, User, geteuid};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid, User, geteuid};
 use tempfile::TempDir;
 
 use crate::harness::daemon::{binary, generate_key, user};
@@ -95,9 +97,17 @@ impl Pod {
     /// Shows what is at `from` at `at`, read-only, in the mount namespace of the daemon.
     pub(crate) fn mount(&mut self, from: &Path, at: &Path) {
         let (from, at) = (from.display(), at.display());
-        self.mounts += &format!(
-            "mount --bind '{from}' '{at}' && mount -o remount,bind,ro '{at}' || exit 99\n"
-        );
+        writeln!(
+            self.mounts,
+            "mount --bind '{from}' '{at}' && mount -o remount,bind,ro '{at}' || exit 99"
+        )
+        .unwrap();
+    }
+
+    /// The same with what is mounted below it.
+    pub(crate) fn mount_all(&mut self, from: &Path, at: &Path) {
+        let (from, at) = (from.display(), at.display());
+        writeln!(self.mounts, "mount --rbind '{from}' '{at}' || exit 99").unwrap();
     }
 
     /// Hands a directory and what is in it to the daemon's user.
@@ -296,6 +306,14 @@ impl Running {
     #[track_caller]
     pub(crate) fn admits(&self, key: &Path) -> bool {
         self.ssh(key, &[], "true").entered()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
     pub(crate) fn log(&self) -> String {
