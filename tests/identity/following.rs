@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::harness::process::eventually;
 use crate::live::Live;
-use crate::pod::{Pod, Running, set_mode};
+use crate::pod::{Pod, set_mode};
+use crate::running::Running;
 
 /// What the next login may have to wait for a swap, and what asking for it costs.
 const SECOND: Duration = Duration::from_secs(1);

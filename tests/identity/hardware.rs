@@ -1,9 +1,10 @@
 //! FIDO keys log in with a stock ssh, by themselves and in certificates.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::agent::{Authenticator, Kind, TOUCHED, VERIFIED};
-use crate::pod::{Pod, Running, Said};
+use crate::pod::Pod;
+use crate::running::{Running, Said};
 
 const KINDS: [Kind; 2] = [Kind::Ed25519, Kind::Ecdsa];
 
@@ -14,13 +15,7 @@ fn plugged(pod: &Pod, kind: Kind) -> (Authenticator, PathBuf) {
 
 /// Whether this authenticator gets in with these flags.
 #[track_caller]
-fn admits(
-    running: &Running,
-    key: &Authenticator,
-    public: &PathBuf,
-    more: &[&str],
-    flags: u8,
-) -> bool {
+fn admits(running: &Running, key: &Authenticator, public: &Path, more: &[&str], flags: u8) -> bool {
     key.claims(flags);
     let agent = format!("IdentityAgent={}", key.socket.display());
     let mut command = running.command(public);

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::process::{PATIENCE, run};
-use crate::pod::{FS_GROUP, Pod, Running, Said, set_mode};
+use crate::pod::{FS_GROUP, Pod, set_mode};
+use crate::running::{Running, Said};
 
 const STATE: &str = "home/.local/state/podssh/host_keys";
 

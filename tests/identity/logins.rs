@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use std::thread;
 
 use crate::agent::{Authenticator, Kind};
-use crate::pod::{Pod, Running, Said};
+use crate::pod::Pod;
+use crate::running::{Running, Said};
 
 /// All that the client says of the answers to one attempt, without what is its own.
 fn conversation(running: &Running, pod: &Pod, user: &str, key: &str) -> Vec<String> {
@@ -148,7 +149,7 @@ fn every_permission_is_given_and_taken_by_its_own_option() {
     thread::spawn(move || {
         listener.incoming().flatten().for_each(|mut peer| {
             let _ = peer.write_all(b"hello\n");
-        })
+        });
     });
     let running = pod.start();
     let mut generation = 1;

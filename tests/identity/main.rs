@@ -20,6 +20,7 @@ mod agent;
 mod bench;
 mod live;
 mod pod;
+mod running;
 
 mod certificates;
 mod following;

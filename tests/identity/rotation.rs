@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::harness::process::{Background, PATIENCE, eventually};
-use crate::pod::{Pod, Running, Said};
+use crate::pod::Pod;
+use crate::running::{Running, Said};
 
 /// Replaces what is in the directory of host keys with these people's keys.
 fn serve_keys(pod: &Pod, names: &[&str]) -> PathBuf {
