@@ -148,10 +148,22 @@ fn a_kill_while_keys_are_made_leaves_one_whole_set_at_the_next_start() {
 
 #[test]
 fn a_mounted_secret_wins_and_nothing_is_written() {
-    let mut pod = Pod::new();
+    let mut pod = Pod::with(&["alice"]);
     pod.person("host");
+    let ca = pod.line("ca");
+    pod.keygen(&[
+        "-q",
+        "-s",
+        "ca",
+        "-h",
+        "-I",
+        "host",
+        "-n",
+        "workspace",
+        "host.pub",
+    ]);
     pod.keygen(&["-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", "rsa"]);
-    mounted(&mut pod, &["host", "rsa"]);
+    mounted(&mut pod, &["host", "host-cert.pub", "rsa"]);
     let running = pod.start();
     let keys = scanned(&running);
     assert_eq!(types(&keys), ["ssh-ed25519", "ssh-rsa"]);
@@ -167,6 +179,22 @@ fn a_mounted_secret_wins_and_nothing_is_written() {
     assert!(!pod.path(STATE).exists());
     drop(running);
     assert_eq!(scanned(&pod.start()), keys, "after a restart");
+    // Its certificate comes with it, from the same generation.
+    let known = pod.path("people/known_hosts");
+    fs::write(&known, format!("@cert-authority workspace {ca}\n")).unwrap();
+    let running = pod.start();
+    let mut ssh = running.unpinned(&pod.person("alice"));
+    let file = format!("UserKnownHostsFile={}", known.display());
+    ssh.args([
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "HostKeyAlias=workspace",
+        "-o",
+        &file,
+    ]);
+    let said = Said::of(ssh.args(["127.0.0.1", "true"]));
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
 }
 
 #[test]
