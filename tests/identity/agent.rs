@@ -65,8 +65,8 @@ impl Authenticator {
                         .to_bytes()
                         .unwrap()
                 });
-                let blobs = certificate.into_iter().chain([blob.clone()]).collect();
-                serve(stream, blobs, &private, kind, &seen);
+                let blobs: Vec<_> = certificate.into_iter().chain([blob.clone()]).collect();
+                serve(stream, &blobs, &private, kind, &seen);
             }
         });
         Self {
@@ -103,7 +103,7 @@ fn pair(kind: Kind) -> (PrivateKey, KeyData) {
 /// One client of the agent, until it hangs up (draft-miller-ssh-agent).
 fn serve(
     mut stream: UnixStream,
-    blobs: Vec<Vec<u8>>,
+    blobs: &[Vec<u8>],
     private: &PrivateKey,
     kind: Kind,
     flags: &AtomicU8,
@@ -120,7 +120,7 @@ fn serve(
             REQUEST_IDENTITIES => {
                 answer.push(IDENTITIES);
                 answer.extend((blobs.len() as u32).to_be_bytes());
-                for blob in &blobs {
+                for blob in blobs {
                     put(&mut answer, blob);
                     put(&mut answer, b"authenticator");
                 }

@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::thread;
 
 use crate::harness::daemon::user;
-use crate::pod::{Pod, Running};
+use crate::pod::Pod;
+use crate::running::Running;
 
 /// A pod that trusts the CA in the Secret `ca`, with more flags.
 fn trusting(flags: &[&str]) -> Pod {
@@ -77,7 +78,7 @@ fn may(pod: &Pod, running: &Running, target: u16) -> [bool; 4] {
     let key = pod.person("alice");
     let terminal = running.ssh(&key, &["-tt"], "test -t 0").code == Some(0);
     let place = format!("127.0.0.1:{target}");
-    let open = crate::pod::Said::of(running.command(&key).args(["-W", &place, "127.0.0.1"]));
+    let open = crate::running::Said::of(running.command(&key).args(["-W", &place, "127.0.0.1"]));
     let listen = running.ssh(
         &key,
         &["-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1"],
@@ -108,7 +109,7 @@ fn extensions_that_are_not_given_are_not_had() {
     thread::spawn(move || {
         target.incoming().flatten().for_each(|mut peer| {
             let _ = std::io::Write::write_all(&mut peer, b"hello\n");
-        })
+        });
     });
     for (signing, wanted) in [
         (&[][..], [true; 4]),

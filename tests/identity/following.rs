@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::harness::process::eventually;
 use crate::live::Live;
-use crate::pod::{Pod, Running, set_mode};
+use crate::pod::{Pod, set_mode};
+use crate::running::Running;
 
 /// What the next login may have to wait for a swap, and what asking for it costs.
 const SECOND: Duration = Duration::from_secs(1);
@@ -131,4 +132,34 @@ fn a_link_that_leads_nowhere_and_a_directory_that_cannot_be_read_are_broken_upda
     fs::rename(pod.path("away"), keys.join(&generation)).unwrap();
     running.shows("podssh_keys_stale_sources", 0);
     assert!(alice.answers());
+}
+
+#[test]
+fn what_no_event_tells_is_found_by_the_poll_or_a_hang_up() {
+    let pod = Pod::with(&["alice"]);
+    let running = pod.start();
+    let alice = Live::start(&running, &pod.person("alice"));
+    // Another volume mounted over the first one inside the pod: nobody is told.
+    pod.secret("over", &[("bob", &pod.line("bob"))]);
+    let keys = pod.path("authorized_keys");
+    let inside = |words: &[&str]| {
+        let target = running.pid().to_string();
+        let status = std::process::Command::new("nsenter")
+            .args(["--target", &target, "--mount"])
+            .args(words)
+            .status()
+            .unwrap();
+        assert!(status.success());
+    };
+    let (over, at) = (pod.path("over"), keys.to_str().unwrap());
+    inside(&["mount", "--bind", over.to_str().unwrap(), at]);
+    running.shows("podssh_keys_generation", 2);
+    assert!(running.admits(&pod.person("bob")) && !running.admits(&pod.person("alice")));
+    drop(alice);
+    inside(&["umount", at]);
+    running.signal(nix::sys::signal::Signal::SIGHUP);
+    let since = Instant::now();
+    running.shows("podssh_keys_generation", 3);
+    assert!(since.elapsed() < SECOND);
+    assert!(running.admits(&pod.person("alice")) && !running.admits(&pod.person("bob")));
 }

@@ -1,9 +1,10 @@
 //! FIDO keys log in with a stock ssh, by themselves and in certificates.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::agent::{Authenticator, Kind, TOUCHED, VERIFIED};
-use crate::pod::{Pod, Running, Said};
+use crate::pod::Pod;
+use crate::running::{Running, Said};
 
 const KINDS: [Kind; 2] = [Kind::Ed25519, Kind::Ecdsa];
 
@@ -14,21 +15,12 @@ fn plugged(pod: &Pod, kind: Kind) -> (Authenticator, PathBuf) {
 
 /// Whether this authenticator gets in with these flags.
 #[track_caller]
-fn admits(
-    running: &Running,
-    key: &Authenticator,
-    public: &PathBuf,
-    more: &[&str],
-    flags: u8,
-) -> bool {
+fn admits(running: &Running, key: &Authenticator, public: &Path, more: &[&str], flags: u8) -> bool {
     key.claims(flags);
     let agent = format!("IdentityAgent={}", key.socket.display());
-    let mut command = std::process::Command::new("ssh");
-    // The first value of an option wins, so the agent comes before what the pod would say.
-    command
-        .args(["-o", &agent])
-        .args(running.command(public).get_args());
-    Said::of(command.args(more).args(["127.0.0.1", "true"])).entered()
+    let mut command = running.command(public);
+    command.args(["-o", &agent]).args(more);
+    Said::of(command.args(["127.0.0.1", "true"])).entered()
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::process::{PATIENCE, run};
-use crate::pod::{FS_GROUP, Pod, Running, Said, set_mode};
+use crate::pod::{FS_GROUP, Pod, set_mode};
+use crate::running::{Running, Said};
 
 const STATE: &str = "home/.local/state/podssh/host_keys";
 
@@ -147,10 +148,22 @@ fn a_kill_while_keys_are_made_leaves_one_whole_set_at_the_next_start() {
 
 #[test]
 fn a_mounted_secret_wins_and_nothing_is_written() {
-    let mut pod = Pod::new();
+    let mut pod = Pod::with(&["alice"]);
     pod.person("host");
+    let ca = pod.line("ca");
+    pod.keygen(&[
+        "-q",
+        "-s",
+        "ca",
+        "-h",
+        "-I",
+        "host",
+        "-n",
+        "workspace",
+        "host.pub",
+    ]);
     pod.keygen(&["-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", "rsa"]);
-    mounted(&mut pod, &["host", "rsa"]);
+    mounted(&mut pod, &["host", "host-cert.pub", "rsa"]);
     let running = pod.start();
     let keys = scanned(&running);
     assert_eq!(types(&keys), ["ssh-ed25519", "ssh-rsa"]);
@@ -166,6 +179,22 @@ fn a_mounted_secret_wins_and_nothing_is_written() {
     assert!(!pod.path(STATE).exists());
     drop(running);
     assert_eq!(scanned(&pod.start()), keys, "after a restart");
+    // Its certificate comes with it, from the same generation.
+    let known = pod.path("people/known_hosts");
+    fs::write(&known, format!("@cert-authority workspace {ca}\n")).unwrap();
+    let running = pod.start();
+    let mut ssh = running.unpinned(&pod.person("alice"));
+    let file = format!("UserKnownHostsFile={}", known.display());
+    ssh.args([
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "HostKeyAlias=workspace",
+        "-o",
+        &file,
+    ]);
+    let said = Said::of(ssh.args(["127.0.0.1", "true"]));
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
 }
 
 #[test]
@@ -279,4 +308,40 @@ fn host_keys_prints_known_hosts_lines_that_stock_ssh_takes() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn the_documented_mounts_are_found_without_any_flag() {
+    let mut pod = Pod::new();
+    pod.person("host");
+    // What a pod's /etc has, with the two Secrets.
+    for name in ["passwd", "group", "nsswitch.conf"] {
+        fs::create_dir_all(pod.path("etc/podssh/host_keys")).unwrap();
+        let _ = fs::copy(Path::new("/etc").join(name), pod.path("etc").join(name));
+    }
+    pod.secret(
+        "etc/podssh/authorized_keys",
+        &[("alice", &pod.line("alice"))],
+    );
+    let key = fs::read_to_string(pod.person("host")).unwrap();
+    pod.secret("volume", &[("ssh_host_ed25519_key", &key)]);
+    let volume = pod.path("volume");
+    let generation = volume.join(fs::read_link(volume.join("..data")).unwrap());
+    chown(
+        generation.join("ssh_host_ed25519_key"),
+        Some(0),
+        Some(FS_GROUP),
+    )
+    .unwrap();
+    set_mode(&generation.join("ssh_host_ed25519_key"), 0o440);
+    pod.mount(&volume, &pod.path("etc/podssh/host_keys"));
+    pod.mount_all(&pod.path("etc"), Path::new("/etc"));
+    let running = pod.start();
+    let keys = scanned(&running);
+    assert_eq!(keys.len(), 1);
+    assert_eq!(
+        keys[0].split(' ').nth(1),
+        pod.line("host").split(' ').nth(1)
+    );
+    assert!(running.admits(&pod.person("alice")) && !pod.path(STATE).exists());
 }

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::process::{PATIENCE, eventually};
-use crate::pod::Running;
+use crate::running::Running;
 
 /// What a removal may take from the swap to the client's end.
 pub(crate) const PROMPTLY: Duration = Duration::from_secs(2);

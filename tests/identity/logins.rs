@@ -1,8 +1,13 @@
 //! What a stranger learns, which is nothing, and which keys are good enough.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::thread;
 
-use crate::pod::{Pod, Running, Said};
+use crate::agent::{Authenticator, Kind};
+use crate::pod::Pod;
+use crate::running::{Running, Said};
 
 /// All that the client says of the answers to one attempt, without what is its own.
 fn conversation(running: &Running, pod: &Pod, user: &str, key: &str) -> Vec<String> {
@@ -103,4 +108,78 @@ fn the_person_is_named_at_login_and_a_refusal_says_why_in_the_log_only() {
         "{said:?}"
     );
     running.logs("/bob:1 does not list 127.0.0.1");
+}
+
+/// What a plain key may do: terminal, forwards, agent, display, `~/.ssh/rc`.
+fn may(pod: &Pod, running: &Running, agent: &Authenticator, target: &str) -> [bool; 6] {
+    let key = pod.person("alice");
+    let ran = pod.path("home/ran");
+    let _ = fs::remove_file(&ran);
+    let done =
+        |options: &[&str], command: &str| running.ssh(&key, options, command).code == Some(0);
+    let terminal = done(&["-tt"], "test -t 0");
+    let rc = ran.exists();
+    let open = Said::of(running.command(&key).args(["-W", target, "127.0.0.1"]));
+    let listen = done(
+        &["-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1"],
+        "true",
+    );
+    let socket = format!("IdentityAgent={}", agent.socket.display());
+    let agent = done(
+        &["-o", &socket, "-o", "ForwardAgent=yes"],
+        "test -S \"$SSH_AUTH_SOCK\"",
+    );
+    let mut display = running.command(&key);
+    display
+        .env("DISPLAY", "127.0.0.1:77")
+        .args(["-Y", "127.0.0.1", "test -n \"$DISPLAY\""]);
+    let display = Said::of(&mut display).code == Some(0);
+    [terminal, open.out == "hello\n", listen, agent, display, rc]
+}
+
+#[test]
+fn every_permission_is_given_and_taken_by_its_own_option() {
+    let pod = Pod::with(&["alice"]);
+    let agent = Authenticator::plug_in(&pod.path("people"), "token", Kind::Ed25519);
+    fs::create_dir(pod.path("home/.ssh")).unwrap();
+    fs::write(pod.path("home/.ssh/rc"), "touch ~/ran\n").unwrap();
+    pod.give("home");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        listener.incoming().flatten().for_each(|mut peer| {
+            let _ = peer.write_all(b"hello\n");
+        });
+    });
+    let running = pod.start();
+    let mut generation = 1;
+    for (options, wanted) in [
+        ("", "TOLADR"),
+        ("restrict", ""),
+        ("no-pty", "OLADR"),
+        ("restrict,pty", "T"),
+        ("no-port-forwarding", "TADR"),
+        ("restrict,port-forwarding", "OL"),
+        ("no-agent-forwarding", "TOLDR"),
+        ("restrict,agent-forwarding", "A"),
+        ("no-X11-forwarding", "TOLAR"),
+        ("restrict,X11-forwarding", "D"),
+        ("no-user-rc", "TOLAD"),
+        ("restrict,user-rc", "R"),
+        ("permitopen=\"127.0.0.1:1\"", "TLADR"),
+        ("permitlisten=\"1\"", "TOADR"),
+    ] {
+        if !options.is_empty() {
+            pod.secret(
+                "authorized_keys",
+                &[("alice", &format!("{options} {}", pod.line("alice")))],
+            );
+            generation += 1;
+            running.shows("podssh_keys_generation", generation);
+        }
+        let had = may(&pod, &running, &agent, &target);
+        let letters = "TOLADR".chars().zip(had).filter(|(_, had)| *had);
+        let letters: String = letters.map(|(letter, _)| letter).collect();
+        assert_eq!(letters, wanted, "{options}");
+    }
 }

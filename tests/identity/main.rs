@@ -12,8 +12,15 @@
 mod harness;
 
 mod agent;
+#[path = "../keys/bench.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of decisions, which need more of it"
+)]
+mod bench;
 mod live;
 mod pod;
+mod running;
 
 mod certificates;
 mod following;
@@ -21,5 +28,6 @@ mod hardware;
 mod host_keys;
 mod logins;
 mod mounts;
+mod parity;
 mod revocation;
 mod rotation;

@@ -4,18 +4,18 @@
 //! Root is needed for that, as in a container that runs the tests.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread;
+use std::process::{Command, Output, Stdio};
 
 use nix::unistd::{Uid, User, geteuid};
 use tempfile::TempDir;
 
 use crate::harness::daemon::{binary, generate_key, user};
-use crate::harness::http;
 use crate::harness::process::{PATIENCE, eventually, run};
+use crate::running::Running;
 
 /// The `fsGroup` of every pod here; the daemon is a member.
 pub(crate) const FS_GROUP: u32 = 4321;
@@ -95,9 +95,17 @@ impl Pod {
     /// Shows what is at `from` at `at`, read-only, in the mount namespace of the daemon.
     pub(crate) fn mount(&mut self, from: &Path, at: &Path) {
         let (from, at) = (from.display(), at.display());
-        self.mounts += &format!(
-            "mount --bind '{from}' '{at}' && mount -o remount,bind,ro '{at}' || exit 99\n"
-        );
+        writeln!(
+            self.mounts,
+            "mount --bind '{from}' '{at}' && mount -o remount,bind,ro '{at}' || exit 99"
+        )
+        .unwrap();
+    }
+
+    /// The same with what is mounted below it.
+    pub(crate) fn mount_all(&mut self, from: &Path, at: &Path) {
+        let (from, at) = (from.display(), at.display());
+        writeln!(self.mounts, "mount --rbind '{from}' '{at}' || exit 99").unwrap();
     }
 
     /// Hands a directory and what is in it to the daemon's user.
@@ -142,7 +150,8 @@ impl Pod {
     /// Has `ca` sign the key of `name` for our user with `more`; leaves `people/NAME-cert.pub`.
     #[track_caller]
     pub(crate) fn sign(&self, ca: &str, name: &str, more: &[&str]) {
-        (self.person(ca), self.person(name));
+        self.person(ca);
+        self.person(name);
         let mut args = vec!["-q", "-s", ca, "-I", name];
         if !more.contains(&"-n") {
             args.extend(["-n", user()]);
@@ -231,12 +240,7 @@ impl Pod {
         };
         let (listen, admin) = (value("listen"), value("admin"));
         let port = listen.rsplit_once(':').unwrap().1.to_owned();
-        Running {
-            port,
-            admin,
-            log,
-            child,
-        }
+        Running::new(child, port, admin, log)
     }
 
     /// Starts a daemon that is expected to refuse; exit code and what it said.
@@ -244,133 +248,6 @@ impl Pod {
     pub(crate) fn refusal(&self) -> (Option<i32>, String) {
         let Output { status, stderr, .. } = run(&mut self.serve(), b"", PATIENCE);
         (status.code(), String::from_utf8_lossy(&stderr).into_owned())
-    }
-}
-
-/// A daemon of a pod, killed on drop.
-pub(crate) struct Running {
-    pub(crate) port: String,
-    pub(crate) admin: String,
-    log: PathBuf,
-    child: Child,
-}
-
-impl Running {
-    /// `ssh` as our user with this key and nothing else of the machine's; host keys are not checked.
-    pub(crate) fn command(&self, key: &Path) -> Command {
-        let mut command = self.unpinned(key);
-        command.args([
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-        ]);
-        command
-    }
-
-    /// The same, with host keys left to the caller.
-    pub(crate) fn unpinned(&self, key: &Path) -> Command {
-        let mut command = Command::new("ssh");
-        command
-            .args(["-F", "none", "-l", user(), "-p", &self.port])
-            .args(["-o", "IdentitiesOnly=yes"])
-            .args([
-                "-o",
-                "BatchMode=yes",
-                "-o",
-                "GlobalKnownHostsFile=/dev/null",
-            ])
-            .arg("-i")
-            .arg(key)
-            .env_remove("SSH_AUTH_SOCK");
-        command
-    }
-
-    /// Runs `ssh OPTIONS... 127.0.0.1 COMMAND`.
-    #[track_caller]
-    pub(crate) fn ssh(&self, key: &Path, options: &[&str], command: &str) -> Said {
-        Said::of(self.command(key).args(options).args(["127.0.0.1", command]))
-    }
-
-    /// Whether the key logs in now.
-    #[track_caller]
-    pub(crate) fn admits(&self, key: &Path) -> bool {
-        self.ssh(key, &[], "true").entered()
-    }
-
-    pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
-    }
-
-    /// One figure of /metrics.
-    #[track_caller]
-    pub(crate) fn figure(&self, name: &str) -> i64 {
-        let (status, text) = http::get(&self.admin, "/metrics");
-        assert_eq!(status, 200);
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in\n{text}"))
-            .trim()
-            .parse()
-            .unwrap()
-    }
-
-    /// Waits for a figure of /metrics.
-    #[track_caller]
-    pub(crate) fn shows(&self, name: &str, value: i64) {
-        eventually(&format!("{name} is {value}"), PATIENCE, || {
-            (self.figure(name) == value).then_some(())
-        });
-    }
-
-    /// Waits for words in the log.
-    #[track_caller]
-    pub(crate) fn logs(&self, words: &str) {
-        eventually(&format!("the log says {words:?}"), PATIENCE, || {
-            self.log().contains(words).then_some(())
-        });
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if thread::panicking() {
-            eprintln!("--- daemon log ---\n{}--- end ---", self.log());
-        }
-    }
-}
-
-/// What a client printed.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Said {
-    #[track_caller]
-    pub(crate) fn of(command: &mut Command) -> Self {
-        let output = run(command, b"", PATIENCE);
-        Self {
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// Whether it got in; anything but a clear yes or no is a failure of the test.
-    #[track_caller]
-    pub(crate) fn entered(&self) -> bool {
-        let denied = self.err.contains("Permission denied");
-        assert!(
-            denied || self.code != Some(255),
-            "neither in nor out: {self:?}"
-        );
-        !denied
     }
 }
 

@@ -35,7 +35,15 @@ fn one_persons_removal_ends_theirs_and_leaves_the_others() {
 
 #[test]
 fn a_certificate_goes_with_its_authority_its_serial_and_its_time() {
-    for way in ["authority", "line", "serial", "key", "plain", "time"] {
+    for way in [
+        "authority",
+        "line",
+        "serial",
+        "key",
+        "plain",
+        "revoked authority",
+        "time",
+    ] {
         let mut pod = Pod::new();
         let ca = pod.line("ca");
         let listed = if way == "line" {
@@ -97,6 +105,10 @@ fn a_certificate_goes_with_its_authority_its_serial_and_its_time() {
                 fs::write(pod.path("revoked"), pod.line("alice")).unwrap();
                 REVOKED
             }
+            "revoked authority" => {
+                fs::write(pod.path("revoked"), &ca).unwrap();
+                REVOKED
+            }
             _ => {
                 since = signed + Duration::from_secs(6);
                 EXPIRED
@@ -104,7 +116,7 @@ fn a_certificate_goes_with_its_authority_its_serial_and_its_time() {
         };
         let ended = alice.ends(since);
         assert!(ended.contains(said), "{way}: {ended}");
-        let both = matches!(way, "authority" | "line");
+        let both = matches!(way, "authority" | "line" | "revoked authority");
         assert_eq!(carol.answers(), !both, "{way}");
         assert!(!running.admits(&pod.person("alice")), "{way}");
     }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::harness::process::{Background, PATIENCE, eventually};
-use crate::pod::{Pod, Running, Said};
+use crate::pod::Pod;
+use crate::running::{Running, Said};
 
 /// Replaces what is in the directory of host keys with these people's keys.
 fn serve_keys(pod: &Pod, names: &[&str]) -> PathBuf {
@@ -27,6 +28,10 @@ fn serve_keys(pod: &Pod, names: &[&str]) -> PathBuf {
 
 /// A login that trusts what `known` says and keeps it up to date.
 fn updating(pod: &Pod, running: &Running, known: &Path) -> Command {
+    updating_with(pod, running, known, "LogLevel=INFO")
+}
+
+fn updating_with(pod: &Pod, running: &Running, known: &Path, option: &str) -> Command {
     let file = format!("UserKnownHostsFile={}", known.display());
     let mut ssh = running.unpinned(&pod.person("alice"));
     ssh.args([
@@ -37,7 +42,14 @@ fn updating(pod: &Pod, running: &Running, known: &Path) -> Command {
         "-o",
         &file,
     ]);
-    ssh.args(["-o", "HostKeyAlias=workspace", "127.0.0.1", "cat"]);
+    ssh.args([
+        "-o",
+        option,
+        "-o",
+        "HostKeyAlias=workspace",
+        "127.0.0.1",
+        "cat",
+    ]);
     ssh
 }
 
@@ -101,6 +113,39 @@ fn stock_ssh_learns_a_new_key_and_forgets_the_old_one() {
         said.err.contains("REMOTE HOST IDENTIFICATION HAS CHANGED"),
         "{said:?}"
     );
+}
+
+#[test]
+fn keys_of_every_type_are_learnt_from_any_other() {
+    let mut pod = Pod::with(&["alice"]);
+    let known = pod.path("run/known_hosts");
+    pod.person("ed");
+    pod.keygen(&["-q", "-t", "ecdsa", "-N", "", "-f", "ec"]);
+    pod.keygen(&["-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", "rsa"]);
+    let directory = serve_keys(&pod, &["ed", "ec", "rsa"]);
+    pod.args([Path::new("--host-keys"), &directory]);
+    let running = pod.start();
+    let blobs = ["ed", "ec", "rsa"].map(|name| blob(&pod, name));
+    for (first, algorithm) in [
+        ("ed", "ssh-ed25519"),
+        ("ec", "ecdsa-sha2-nistp256"),
+        ("rsa", "rsa-sha2-256"),
+        ("rsa", "rsa-sha2-512"),
+    ] {
+        fs::write(&known, format!("workspace {}\n", pod.line(first))).unwrap();
+        // ssh takes only keys of types it would accept, so the list goes on.
+        let mut ssh = updating_with(
+            &pod,
+            &running,
+            &known,
+            &format!("HostKeyAlgorithms={algorithm},ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512"),
+        );
+        let _session = Background::start(ssh.stdin(Stdio::piped()).stdout(Stdio::null()));
+        eventually(&format!("all keys by {algorithm}"), PATIENCE, || {
+            let keys = known_keys(&known);
+            blobs.iter().all(|blob| keys.contains(blob)).then_some(())
+        });
+    }
 }
 
 /// Signs the key of `name` as one of the host `workspace`.

@@ -1,5 +1,6 @@
-//! Keys against the real thing: files made by `ssh-keygen`, decisions compared with OpenSSH's sshd
-//! on the same files. Needs `openssh-server` and `openssh-client`; without them the tests fail.
+//! Keys against the real thing: what is decided about files made by `ssh-keygen`. Needs
+//! `openssh-client`; without it the tests fail. Over the wire, and against OpenSSH's sshd, they are
+//! put to the test in `tests/identity`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,5 +13,4 @@ mod certificates;
 mod hardware;
 mod host_keys;
 mod key_types;
-mod parity;
 mod revocation;
