@@ -151,17 +151,33 @@ impl Conversation {
     /// Reads until what came since the last call matches `pattern`, and yields that.
     #[track_caller]
     pub(crate) fn expect(&mut self, what: &str, pattern: impl Fn(&str) -> bool) -> String {
+        let bytes = self.until(what, |bytes| pattern(&String::from_utf8_lossy(bytes)));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Reads until `length` bytes have come since the last call.
+    #[track_caller]
+    pub(crate) fn expect_bytes(&mut self, what: &str, length: usize) {
+        self.until(what, |bytes| bytes.len() >= length);
+    }
+
+    #[track_caller]
+    fn until(&mut self, what: &str, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let text = String::from_utf8_lossy(&self.heard[self.searched..]).into_owned();
-            if pattern(&text) {
+            let new = &self.heard[self.searched..];
+            if enough(new) {
+                let new = new.to_vec();
                 self.searched = self.heard.len();
-                return text;
+                return new;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.stdout.recv_timeout(left) {
                 Ok(block) => self.heard.extend(block),
-                Err(reason) => panic!("{what}: {reason}\n--- heard ---\n{text}\n{}", self.said()),
+                Err(reason) => {
+                    let heard = String::from_utf8_lossy(new);
+                    panic!("{what}: {reason}\n--- heard ---\n{heard}\n{}", self.said())
+                }
             }
         }
     }
