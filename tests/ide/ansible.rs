@@ -67,7 +67,15 @@ fn ansible_pings_copies_runs_and_fetches_by_sftp_scp_and_pipe() {
 
     let mut ansible = Command::new(python());
     ansible
-        .args(["-m", "ansible", "playbook", "-vv", "-i", "inventory", "play.yml"])
+        .args([
+            "-m",
+            "ansible",
+            "playbook",
+            "-vv",
+            "-i",
+            "inventory",
+            "play.yml",
+        ])
         .current_dir(local.path())
         .env("HOME", local.path())
         .env("LC_ALL", "C.UTF-8")

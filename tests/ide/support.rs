@@ -1,10 +1,10 @@
 //! What several of these tests need: programs that must succeed, ports, SOCKS, HTTP, processes to end.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -241,18 +241,4 @@ pub(crate) fn built(client: &str) -> PathBuf {
 /// Host and port the daemon listens on.
 pub(crate) fn host_and_port(daemon: &Daemon) -> (&str, &str) {
     daemon.address.rsplit_once(':').expect("HOST:PORT")
-}
-
-/// The lines of a stream as they come; a thread of its own reads them.
-pub(crate) fn lines(child: &mut Child) -> Receiver<String> {
-    let from = child.stdout.take().expect("stdout is piped");
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
 }

@@ -22,11 +22,15 @@ fn a_dumb_terminal_gets_a_prompt_and_no_message_of_the_day() {
     let daemon = Daemon::start(with_motd);
     let mut ssh = daemon.client.command("ssh");
     // What tramp-login-args make of it; the terminal is the server's, ssh itself is on pipes here.
-    ssh.args(["-e", "none", "-tt", "workspace"]).env("TERM", "dumb");
+    ssh.args(["-e", "none", "-tt", "workspace"])
+        .env("TERM", "dumb");
     let mut shell = Conversation::start(&mut ssh);
     let login = shell.expect("a prompt", is_prompt);
     assert!(!login.contains("Welcome"), "{login}");
-    assert!(!login.contains('\u{1b}'), "escapes on a dumb terminal: {login:?}");
+    assert!(
+        !login.contains('\u{1b}'),
+        "escapes on a dumb terminal: {login:?}"
+    );
 
     // Then TRAMP replaces the shell and sets up a prompt of its own.
     shell.say(
@@ -34,7 +38,9 @@ fn a_dumb_terminal_gets_a_prompt_and_no_message_of_the_day() {
          PROMPT_COMMAND='' PS1=\\#\\$\\  PS2='' PS3='' /bin/sh -i\n",
     );
     shell.expect("the new shell's prompt", |text| {
-        text.rsplit('\n').next().is_some_and(|line| line.ends_with("#$ "))
+        text.rsplit('\n')
+            .next()
+            .is_some_and(|line| line.ends_with("#$ "))
     });
     shell.say("stty -inlcr -onlcr -echo kill '^U' erase '^H'\n");
     shell.expect("a prompt", |text| text.ends_with("#$ "));
@@ -105,8 +111,14 @@ const EMACS: &str = r#"
 
 #[test]
 fn emacs_edits_copies_and_runs_processes_by_ssh_sshx_and_scp() {
-    assert!(Path::new("/usr/bin/emacs").exists(), "emacs is missing: run scripts/install test");
-    let daemon = Daemon::start(with_motd);
+    assert!(
+        Path::new("/usr/bin/emacs").exists(),
+        "emacs is missing: run scripts/install test"
+    );
+    let daemon = Daemon::start(|setup| {
+        with_motd(setup);
+        setup.named();
+    });
     let local = scratch();
     let big = local.path().join("big");
     fs::write(&big, noise(300_000, 1)).expect("a file");
@@ -136,7 +148,10 @@ fn emacs_edits_copies_and_runs_processes_by_ssh_sshx_and_scp() {
         .arg("-l")
         .arg(&script)
         .env("HOME", local.path())
-        .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()))
+        .env(
+            "PATH",
+            format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()),
+        )
         .env("LC_ALL", "C.UTF-8")
         .env_remove("SSH_AUTH_SOCK");
     succeeds(&mut emacs, b"", LONG);

@@ -68,9 +68,7 @@ fn value<'a>(report: &'a str, key: &str) -> Option<&'a str> {
 #[track_caller]
 fn bootstrap(ssh: &mut Conversation) -> Report {
     ssh.say(SCRIPT);
-    let text = ssh.expect("the script's markers", |text| {
-        text.contains("7f3a: end\n")
-    });
+    let text = ssh.expect("the script's markers", |text| text.contains("7f3a: end\n"));
     assert!(text.starts_with("7f3a: start\n"), "{text}\n{}", ssh.said());
     assert!(text.ends_with("7f3a: end\n"), "{text}");
     let number = |key| {
@@ -165,10 +163,13 @@ fn a_script_on_the_input_of_bash_writes_only_what_it_writes() {
     assert_eq!(bare.stdout, b"hello\n", "{}", shown(&bare));
     let script = b"printf 'a\\nb\\r\\n'; printf '\\0\\377'; printf err >&2; tty; exit 3\n";
     let output = run(
-        daemon
-            .client
-            .command("ssh")
-            .args(["-T", "-o", "ClearAllForwardings=true", "workspace", "bash"]),
+        daemon.client.command("ssh").args([
+            "-T",
+            "-o",
+            "ClearAllForwardings=true",
+            "workspace",
+            "bash",
+        ]),
         script,
         PATIENCE,
     );
@@ -264,15 +265,20 @@ fn in_socket_mode_a_second_connection_forwards_to_the_servers_socket() {
     assert!(server.lives());
     // The kill command's way: no forwards, a script, gone.
     let kill = run(
-        daemon
-            .client
-            .command("ssh")
-            .args(["-T", "-o", "ClearAllForwardings=true", "workspace", "bash"]),
+        daemon.client.command("ssh").args([
+            "-T",
+            "-o",
+            "ClearAllForwardings=true",
+            "workspace",
+            "bash",
+        ]),
         format!("kill {} && echo killed\n", server.0).as_bytes(),
         PATIENCE,
     );
     assert_eq!(kill.stdout, b"killed\n", "{}", shown(&kill));
-    eventually("the server ends", PATIENCE, || (!server.lives()).then_some(()));
+    eventually("the server ends", PATIENCE, || {
+        (!server.lives()).then_some(())
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::harness::daemon::Daemon;
+use crate::harness::daemon::{Daemon, Setup};
 use crate::harness::process::{Background, PATIENCE, eventually, run};
 use crate::support::{Conversation, LONG, noise, scratch, shown, succeeds};
 
@@ -20,7 +20,7 @@ struct Master {
 impl Master {
     #[track_caller]
     fn start() -> Self {
-        let daemon = Daemon::start(|_| ());
+        let daemon = Daemon::start(Setup::named);
         let local = scratch();
         let socket = local.path().join("ssh.sock");
         let mut ssh = daemon.client.command("ssh");
@@ -120,7 +120,10 @@ fn a_server_is_uploaded_by_an_sftp_batch_and_by_scp_over_the_master() {
     same_tree(&from, &master.daemon.home().join("up/by-sftp"));
 
     let from_text = from.display().to_string();
-    for (name, options) in [("by-scp", &["-C", "-r"][..]), ("by-old-scp", &["-O", "-C", "-r"])] {
+    for (name, options) in [
+        ("by-scp", &["-C", "-r"][..]),
+        ("by-old-scp", &["-O", "-C", "-r"]),
+    ] {
         let to = format!("workspace:up/{name}");
         let mut args = options.to_vec();
         args.extend([from_text.as_str(), &to]);
@@ -129,7 +132,10 @@ fn a_server_is_uploaded_by_an_sftp_batch_and_by_scp_over_the_master() {
     }
     let done = "chmod 755 up/by-sftp/bin/zed-remote-server && mv up/by-sftp up/server && ls up";
     let mut ssh = master.command("ssh", &["workspace", done]);
-    assert_eq!(succeeds(&mut ssh, b"", PATIENCE), "by-old-scp\nby-scp\nserver\n");
+    assert_eq!(
+        succeeds(&mut ssh, b"", PATIENCE),
+        "by-old-scp\nby-scp\nserver\n"
+    );
 }
 
 #[test]
@@ -176,6 +182,6 @@ fn on_a_terminal_exec_dollar_zero_becomes_the_login_shell() {
         text.contains("ZED_SSH_CONNECTION_ESTABLISHED\r\n")
     });
     shell.say("echo shell=$0; exit 9\n");
-    shell.expect("the shell", |text| text.contains("shell=/bin/bash\r\n"));
+    shell.expect("the shell", |text| text.contains("shell=bash\r\n"));
     assert_eq!(shell.end(), Some(9), "{}", shell.said());
 }
