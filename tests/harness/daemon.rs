@@ -21,6 +21,7 @@ use super::client::Client;
 use super::process::{PATIENCE, eventually};
 
 /// Whom the daemon serves.
+#[derive(Clone)]
 struct Account {
     name: String,
     /// What the daemon is started as; `None` when that is who runs the tests.
@@ -53,6 +54,7 @@ pub(crate) fn user() -> &'static str {
 /// What a test may change before the daemon starts.
 pub(crate) struct Setup {
     root: TempDir,
+    account: Account,
     shell: PathBuf,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
@@ -63,6 +65,19 @@ impl Setup {
     pub(crate) fn args<A: AsRef<OsStr>>(&mut self, args: impl IntoIterator<Item = A>) {
         self.args
             .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+    }
+
+    /// Serves somebody with a passwd entry, for programs that ask for one (`scp -t`, `id -un`). Only
+    /// root's runs need it.
+    pub(crate) fn named(&mut self) {
+        if self.account.ids.is_some() {
+            let nobody = User::from_name("nobody").ok().flatten();
+            let nobody = nobody.expect("a user nobody");
+            self.account = Account {
+                name: nobody.name,
+                ids: Some((nobody.uid.as_raw(), nobody.gid.as_raw())),
+            };
+        }
     }
 
     /// Makes another program than bash the login shell.
@@ -120,6 +135,7 @@ impl Daemon {
         }
         let mut setup = Setup {
             root,
+            account: account().clone(),
             shell: PathBuf::from("/bin/bash"),
             args: Vec::new(),
             env: Vec::new(),
@@ -213,7 +229,17 @@ fn launch(setup: Setup) -> Daemon {
             "--admin-listen",
             "127.0.0.1:0",
         ])
+<<<<<<< HEAD
         .args(["--user", user(), "--log-format", "text", "--home"])
+=======
+        .args([
+            "--user",
+            &setup.account.name,
+            "--log-format",
+            "text",
+            "--home",
+        ])
+>>>>>>> ide
         .arg(&home)
         .arg("--shell")
         .arg(&setup.shell)
@@ -237,7 +263,7 @@ fn launch(setup: Setup) -> Daemon {
         .stdin(std::process::Stdio::null())
         .stdout(log.try_clone().expect("a second handle"))
         .stderr(log);
-    if let Some((uid, gid)) = account().ids {
+    if let Some((uid, gid)) = setup.account.ids {
         own(&home, uid, gid);
         own(&root.join("run"), uid, gid);
         command.uid(uid).gid(gid); // and, as root, no supplementary group: std sees to it
@@ -265,7 +291,7 @@ fn launch(setup: Setup) -> Daemon {
     let (address, admin) = (value("listen"), value("admin"));
     let client = Client::new(
         &root.join("client"),
-        user(),
+        &setup.account.name,
         &address,
         &setup.identity(),
         &root.join("run/host_keys"),

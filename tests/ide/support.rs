@@ -1,10 +1,10 @@
 //! What several of these tests need: programs that must succeed, ports, SOCKS, HTTP, processes to end.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -151,17 +151,33 @@ impl Conversation {
     /// Reads until what came since the last call matches `pattern`, and yields that.
     #[track_caller]
     pub(crate) fn expect(&mut self, what: &str, pattern: impl Fn(&str) -> bool) -> String {
+        let bytes = self.until(what, |bytes| pattern(&String::from_utf8_lossy(bytes)));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Reads until `length` bytes have come since the last call.
+    #[track_caller]
+    pub(crate) fn expect_bytes(&mut self, what: &str, length: usize) {
+        self.until(what, |bytes| bytes.len() >= length);
+    }
+
+    #[track_caller]
+    fn until(&mut self, what: &str, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let text = String::from_utf8_lossy(&self.heard[self.searched..]).into_owned();
-            if pattern(&text) {
+            let new = &self.heard[self.searched..];
+            if enough(new) {
+                let new = new.to_vec();
                 self.searched = self.heard.len();
-                return text;
+                return new;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.stdout.recv_timeout(left) {
                 Ok(block) => self.heard.extend(block),
-                Err(reason) => panic!("{what}: {reason}\n--- heard ---\n{text}\n{}", self.said()),
+                Err(reason) => {
+                    let heard = String::from_utf8_lossy(new);
+                    panic!("{what}: {reason}\n--- heard ---\n{heard}\n{}", self.said())
+                }
             }
         }
     }
@@ -225,18 +241,4 @@ pub(crate) fn built(client: &str) -> PathBuf {
 /// Host and port the daemon listens on.
 pub(crate) fn host_and_port(daemon: &Daemon) -> (&str, &str) {
     daemon.address.rsplit_once(':').expect("HOST:PORT")
-}
-
-/// The lines of a stream as they come; a thread of its own reads them.
-pub(crate) fn lines(child: &mut Child) -> Receiver<String> {
-    let from = child.stdout.take().expect("stdout is piped");
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
 }

@@ -25,14 +25,21 @@ if [ -s "$pidfile" ] && kill -0 "$(cat "$pidfile")" 2>/dev/null; then
 else
   found=started
   echo "hello from the server" >"$DATA/www/version"
-  ( cd "$DATA/www" && exec setsid nohup python3 -u -m http.server 0 --bind 127.0.0.1 ) \
-    200>&- >"$log" 2>&1 </dev/null &
+  cat >"$DATA/server.py" <<'EOF'
+import http.server
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 256
+server = Server(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+print("listening on", server.server_port, flush=True)
+server.serve_forever()
+EOF
+  ( cd "$DATA/www" && exec setsid nohup python3 "$DATA/server.py" ) 200>&- >"$log" 2>&1 </dev/null &
   echo $! >"$pidfile"
 fi
 port=
 tries=0
 while [ -z "$port" ] && [ $tries -lt 600 ]; do
-  port=$(sed -n 's/^Serving HTTP on 127.0.0.1 port \([0-9]*\).*/\1/p' "$log")
+  port=$(sed -n 's/^listening on //p' "$log")
   [ -n "$port" ] || read -r -t 0.05 _ <> <(:) || tries=$((tries + 1))
 done
 flock -u 200
