@@ -229,9 +229,6 @@ fn launch(setup: Setup) -> Daemon {
             "--admin-listen",
             "127.0.0.1:0",
         ])
-<<<<<<< HEAD
-        .args(["--user", user(), "--log-format", "text", "--home"])
-=======
         .args([
             "--user",
             &setup.account.name,
@@ -239,7 +236,6 @@ fn launch(setup: Setup) -> Daemon {
             "text",
             "--home",
         ])
->>>>>>> ide
         .arg(&home)
         .arg("--shell")
         .arg(&setup.shell)
