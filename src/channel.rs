@@ -10,11 +10,13 @@ mod backlog;
 pub mod flow;
 mod inbox;
 mod memory;
+mod pace;
 mod ssh;
 mod writer;
 
 pub use backlog::Backlog;
 pub use inbox::{Control, Credit, Inbox, Reader, Request, Size};
 pub use memory::{Output, Peer, pair};
+pub use pace::Typing;
 pub use ssh::{Channel, Table};
 pub use writer::{Closed, Writer};

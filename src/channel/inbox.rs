@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
+use super::pace::Pace;
+
 /// Data messages up to this many bytes are copied together, so that a flood of one-byte messages
 /// costs its bytes and not a queue entry each.
 const SMALL: usize = 1024;
@@ -66,6 +68,8 @@ pub struct Inbox {
     /// Bytes consumed and not yet credited; given back a quarter window at a time.
     owed: AtomicU32,
     credit_step: u32,
+    /// The other direction: how far ahead of the peer we are.
+    pub(super) pace: Pace,
 }
 
 impl std::fmt::Debug for Inbox {
@@ -84,6 +88,7 @@ impl Inbox {
             credit,
             owed: AtomicU32::new(0),
             credit_step: (window / 4).max(1),
+            pace: Pace::default(),
         })
     }
 
@@ -119,6 +124,11 @@ impl Inbox {
         }
         drop(state);
         self.data.notify_one();
+    }
+
+    /// CHANNEL_WINDOW_ADJUST: the peer may be sent `window` bytes more than it has been.
+    pub fn window(&self, window: u32) {
+        self.pace.adjusted(window);
     }
 
     /// CHANNEL_EOF: no more bytes follow.

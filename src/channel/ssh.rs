@@ -8,7 +8,11 @@ use russh::{ChannelId, ChannelWriteHalf};
 
 use super::backlog::Backlog;
 use super::inbox::{Control, Inbox, Reader};
+use super::pace::Typing;
 use super::writer::Writer;
+
+/// Bulk is handed over in pieces of this many bytes, an OpenSSH client's largest packet.
+pub(super) const PIECE: usize = 32 * 1024;
 
 /// The open channels of one connection. Cheap to clone.
 ///
@@ -17,13 +21,15 @@ use super::writer::Writer;
 pub struct Table {
     inboxes: Arc<Mutex<HashMap<ChannelId, Arc<Inbox>>>>,
     backlog: Backlog,
+    typing: Typing,
 }
 
 /// Takes a channel out of its table when dropped.
 #[derive(Debug)]
 pub(super) struct Registration {
-    pub(super) table: Table,
+    table: Table,
     id: ChannelId,
+    inbox: Arc<Inbox>,
 }
 
 /// A channel's three ends, as its user holds them.
@@ -43,11 +49,13 @@ impl Table {
         Self {
             inboxes: Arc::default(),
             backlog,
+            typing: Typing::default(),
         }
     }
 
-    pub(super) fn backlog(&self) -> &Backlog {
-        &self.backlog
+    /// When the connection's user last typed.
+    pub fn typing(&self) -> &Typing {
+        &self.typing
     }
 
     /// Enter a channel with a receive window of `window` bytes.
@@ -60,6 +68,7 @@ impl Table {
         let registration = Registration {
             table: self.clone(),
             id,
+            inbox,
         };
         let writer = Writer::ssh(half, handle.clone(), registration);
         Channel {
@@ -107,6 +116,18 @@ impl Table {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ChannelId, Arc<Inbox>>> {
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registration {
+    /// Resolves when the connection and the peer can take `length` more bytes of bulk, or at once
+    /// for less than bulk.
+    pub(super) async fn admit(&self, length: usize) {
+        self.table.backlog.admit(length).await;
+        if length > PIECE / 2 {
+            self.inbox.pace.admit(&self.table.typing).await;
+        }
+        self.inbox.pace.sent(length);
     }
 }
 

@@ -6,7 +6,7 @@ use russh::{ChannelWriteHalf, Sig};
 use tokio::sync::mpsc;
 
 use super::memory::Output;
-use super::ssh::Registration;
+use super::ssh::{PIECE, Registration};
 
 /// The channel or its connection has ended; nothing can be sent any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,30 +51,35 @@ impl Writer {
         }
     }
 
-    /// Wait until the connection can take more.
-    async fn admit(&self, length: usize) {
-        if let Sink::Ssh { registration, .. } = &self.sink {
-            registration.table.backlog().admit(length).await;
-        }
-    }
-
     /// CHANNEL_DATA: all of `data`, as the peer's window allows.
     pub async fn data(&self, data: impl Into<Bytes>) -> Result<(), Closed> {
-        let data = data.into();
-        self.admit(data.len()).await;
         match &self.sink {
-            Sink::Ssh { half, .. } => half.data_bytes(data).await.map_err(|_| Closed),
-            Sink::Memory(sender) => send(sender, Output::Data(data)).await,
+            Sink::Ssh {
+                half, registration, ..
+            } => {
+                let mut data = data.into();
+                while !data.is_empty() {
+                    let piece = data.split_to(data.len().min(PIECE));
+                    registration.admit(piece.len()).await;
+                    half.data_bytes(piece).await.map_err(|_| Closed)?;
+                }
+                Ok(())
+            }
+            Sink::Memory(sender) => send(sender, Output::Data(data.into())).await,
         }
     }
 
     /// CHANNEL_EXTENDED_DATA of type 1, standard error (RFC 4254 section 5.2).
     pub async fn stderr(&self, data: impl Into<Bytes>) -> Result<(), Closed> {
-        let data = data.into();
-        self.admit(data.len()).await;
         match &self.sink {
-            Sink::Ssh { half, .. } => half.extended_data_bytes(1, data).await.map_err(|_| Closed),
-            Sink::Memory(sender) => send(sender, Output::Stderr(data)).await,
+            Sink::Ssh {
+                half, registration, ..
+            } => {
+                let data = data.into();
+                registration.admit(data.len()).await;
+                half.extended_data_bytes(1, data).await.map_err(|_| Closed)
+            }
+            Sink::Memory(sender) => send(sender, Output::Stderr(data.into())).await,
         }
     }
 

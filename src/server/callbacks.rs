@@ -20,6 +20,9 @@ use crate::forward::{self, Destination};
 use crate::keys::Permission;
 use crate::session::{self, Modes, Program, PtyRequest, Setup};
 
+/// What a person types at once, escape sequences and short pastes included, in bytes.
+const KEYSTROKE: usize = 256;
+
 impl Callbacks for Handler {
     type Error = Error;
 
@@ -148,9 +151,26 @@ impl Callbacks for Handler {
         session: &mut Session,
     ) -> Result<(), Error> {
         match self.table.get(channel) {
-            Some(inbox) if extended.is_none() => inbox.push(data),
+            Some(inbox) if extended.is_none() => {
+                if data.len() <= KEYSTROKE && self.terminals.contains(&channel) {
+                    self.table.typing().key();
+                }
+                inbox.push(data);
+            }
             // Extended data towards a server means nothing, and a channel that is gone takes none.
             _ => session.credit(channel, data.len() as u32),
+        }
+        Ok(())
+    }
+
+    async fn window_adjusted(
+        &mut self,
+        channel: ChannelId,
+        window: u32,
+        _session: &mut Session,
+    ) -> Result<(), Error> {
+        if let Some(inbox) = self.table.get(channel) {
+            inbox.window(window);
         }
         Ok(())
     }
