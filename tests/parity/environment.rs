@@ -60,7 +60,7 @@ pub(crate) const CASES: &[Case] = &[
             "req env '' x",
             "req env LANG=x y",
             "req env LC_A=b c",
-            r#"req exec 'echo $LANG ${LC_X-unset} ${FOO-unset}; env | grep ^LC_'"#,
+            r"req exec 'echo $LANG ${LC_X-unset} ${FOO-unset}; env | grep ^LC_'",
             "wait close",
         ],
     ).intended("Invalid environment", "env: failure", "a name with a blank inside no shell can use; sshd grants it and complains on stderr"),

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -76,10 +77,12 @@ pub(crate) struct Server {
 impl Server {
     /// The same client with another key of [`KEYS`].
     pub(crate) fn with_key(&self, name: &str) -> Self {
+        // Several cases may use one key at once: each has a configuration of its own.
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let mut client = self.client.clone();
         client.identity.set_file_name(name);
-        let side = if self.is_podssh { "podssh" } else { "sshd" };
-        let client = client.reaching(&format!("{side}_{name}"), &direct(self.address));
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let client = client.reaching(&format!("{number}_{name}"), &direct(self.address));
         let (address, home, is_podssh) = (self.address, self.home.clone(), self.is_podssh);
         Self {
             client,
