@@ -114,11 +114,9 @@ fn the_person_is_named_at_login_and_a_refusal_says_why_in_the_log_only() {
 fn may(pod: &Pod, running: &Running, agent: &Authenticator, target: &str) -> [bool; 6] {
     let key = pod.person("alice");
     let ran = pod.path("home/ran");
-    let _ = fs::remove_file(&ran);
     let done =
         |options: &[&str], command: &str| running.ssh(&key, options, command).code == Some(0);
     let terminal = done(&["-tt"], "test -t 0");
-    let rc = ran.exists();
     let open = Said::of(running.command(&key).args(["-W", target, "127.0.0.1"]));
     let listen = done(
         &["-o", "ExitOnForwardFailure=yes", "-R", "0:127.0.0.1:1"],
@@ -130,10 +128,13 @@ fn may(pod: &Pod, running: &Running, agent: &Authenticator, target: &str) -> [bo
         "test -S \"$SSH_AUTH_SOCK\"",
     );
     let mut display = running.command(&key);
+    let _ = fs::remove_file(&ran);
     display
         .env("DISPLAY", "127.0.0.1:77")
         .args(["-Y", "127.0.0.1", "test -n \"$DISPLAY\""]);
     let display = Said::of(&mut display).code == Some(0);
+    // A client that was refused a terminal does not wait for it; this one did.
+    let rc = ran.exists();
     [terminal, open.out == "hello\n", listen, agent, display, rc]
 }
 
