@@ -28,10 +28,19 @@ build() {
     # shellcheck disable=SC2064 # now, not later
     trap "rm -rf '$work'" EXIT
     cp -R "$client/." "$work"
-    (cd "$work" && "${client//-/_}") >"$work.log" 2>&1 </dev/null || {
+    local status=0
+    set +e # in a condition, `set -e` would not hold within the recipe
+    (
+      set -e
+      cd "$work"
+      "${client//-/_}"
+    ) >"$work.log" 2>&1 </dev/null
+    status=$?
+    set -e
+    if [ $status != 0 ]; then
       tail -n 60 "$work.log" >&2
       die 70 "$client could not be built"
-    }
+    fi
     rm -f "$work.log"
     chmod 755 "$work"
     mv "$work" "$out"
