@@ -65,14 +65,14 @@ code_server() {
   [ ! -d "$prefix/include/node" ] || export npm_config_nodedir=$prefix
   npm rebuild --foreground-scripts argon2
   cd "$server/lib/vscode"
-  npm_ci . --omit=dev
+  npm_install .
   npm rebuild --foreground-scripts @vscode/spdlog @parcel/watcher native-watchdog
   # Its last step wants a tool from elsewhere, for editors; the module is there by then.
   npm rebuild --foreground-scripts node-pty || [ -f node_modules/node-pty/build/Release/pty.node ]
   ln -s node_modules node_modules.asar
   ln -s code-linux.sh bin/remote-cli/code-server
   ln -s browser-linux.sh bin/helpers/browser.sh
-  npm_ci extensions --omit=dev
+  npm_install extensions
   cd "$server"
   # As one file: what a client uploads when the workspace must not download.
   find . -depth -path '*/build/Release/obj.target' -exec rm -rf {} +
@@ -86,6 +86,11 @@ npm_ci() {
   local directory=$1
   shift
   (cd "$directory" && npm ci --ignore-scripts --no-audit --no-fund "$@")
+}
+
+# npm_install DIRECTORY: as npm_ci, where VS Code's own lock file is not quite in step.
+npm_install() {
+  (cd "$1" && npm install --ignore-scripts --omit=dev --no-audit --no-fund)
 }
 
 main "$@"
