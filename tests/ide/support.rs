@@ -126,7 +126,7 @@ impl Conversation {
             }
         });
         Self {
-            process: process,
+            process,
             stdin,
             stdout,
             heard: Vec::new(),
