@@ -28,10 +28,19 @@ build() {
     # shellcheck disable=SC2064 # now, not later
     trap "rm -rf '$work'" EXIT
     cp -R "$client/." "$work"
-    (cd "$work" && "${client//-/_}") >"$work.log" 2>&1 </dev/null || {
+    local status=0
+    set +e # in a condition, `set -e` would not hold within the recipe
+    (
+      set -e
+      cd "$work"
+      "${client//-/_}"
+    ) >"$work.log" 2>&1 </dev/null
+    status=$?
+    set -e
+    if [ $status != 0 ]; then
       tail -n 60 "$work.log" >&2
       die 70 "$client could not be built"
-    }
+    fi
     rm -f "$work.log"
     chmod 755 "$work"
     mv "$work" "$out"
@@ -56,14 +65,14 @@ code_server() {
   [ ! -d "$prefix/include/node" ] || export npm_config_nodedir=$prefix
   npm rebuild --foreground-scripts argon2
   cd "$server/lib/vscode"
-  npm_ci . --omit=dev
+  npm_install .
   npm rebuild --foreground-scripts @vscode/spdlog @parcel/watcher native-watchdog
   # Its last step wants a tool from elsewhere, for editors; the module is there by then.
   npm rebuild --foreground-scripts node-pty || [ -f node_modules/node-pty/build/Release/pty.node ]
   ln -s node_modules node_modules.asar
   ln -s code-linux.sh bin/remote-cli/code-server
   ln -s browser-linux.sh bin/helpers/browser.sh
-  npm_ci extensions --omit=dev
+  npm_install extensions
   cd "$server"
   # As one file: what a client uploads when the workspace must not download.
   find . -depth -path '*/build/Release/obj.target' -exec rm -rf {} +
@@ -77,6 +86,11 @@ npm_ci() {
   local directory=$1
   shift
   (cd "$directory" && npm ci --ignore-scripts --no-audit --no-fund "$@")
+}
+
+# npm_install DIRECTORY: as npm_ci, where VS Code's own lock file is not quite in step.
+npm_install() {
+  (cd "$1" && npm install --ignore-scripts --omit=dev --no-audit --no-fund)
 }
 
 main "$@"

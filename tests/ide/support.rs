@@ -93,7 +93,7 @@ pub(crate) fn socks(proxy: SocketAddr, host: &str, port: u16) -> io::Result<TcpS
 
 /// A client that stays: its output can be read line by line with a deadline, its input written.
 pub(crate) struct Conversation {
-    _process: Background,
+    process: Background,
     stdin: Option<ChildStdin>,
     stdout: Receiver<Vec<u8>>,
     /// All of standard output so far.
@@ -118,7 +118,7 @@ impl Conversation {
         let mut from = process.0.stdout.take().expect("stdout is piped");
         let (sender, stdout) = channel();
         thread::spawn(move || {
-            let mut block = [0; 32 << 10];
+            let mut block = vec![0; 32 << 10];
             while let Ok(length @ 1..) = from.read(&mut block) {
                 if sender.send(block[..length].to_vec()).is_err() {
                     break;
@@ -126,7 +126,7 @@ impl Conversation {
             }
         });
         Self {
-            _process: process,
+            process,
             stdin,
             stdout,
             heard: Vec::new(),
@@ -195,7 +195,7 @@ impl Conversation {
                 Err(RecvTimeoutError::Timeout) => panic!("the client stays\n{}", self.said()),
             }
         }
-        let process = &mut self._process;
+        let process = &mut self.process;
         eventually("the client ends", PATIENCE, || {
             process.0.try_wait().expect("a child of ours")
         })

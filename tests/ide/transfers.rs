@@ -259,7 +259,7 @@ fn a_tree_is_worked_on_through_sshfs() {
     copy.args([
         "-r",
         "--no-dereference",
-        "--preserve=mode,timestamps,links",
+        "--preserve=mode,links",
         "--sparse=never",
     ]);
     succeeds(copy.args([&tree, &there]), b"", LONG);
