@@ -1,6 +1,7 @@
 //! podssh: an SSH server for one place, inside a development container on Kubernetes.
 
 pub mod admin;
+pub mod allocator;
 pub mod channel;
 pub mod cli;
 pub mod commands;

@@ -22,7 +22,7 @@ use crate::shutdown::Tasks;
 use crate::workspace::reaper::Reaper;
 use crate::workspace::side_process::SideProcess;
 use crate::workspace::signals::{Signals, Told};
-use crate::{admin, exit_code, logging};
+use crate::{admin, allocator, exit_code, logging};
 
 /// What the last tasks may take after the grace time.
 const FINAL: Duration = Duration::from_secs(6);
@@ -36,6 +36,7 @@ pub fn run(args: ServeArgs) -> u8 {
 }
 
 fn start(args: ServeArgs) -> Result<u8, Failed> {
+    allocator::keep_freed_memory();
     let (format, level) = config::log_settings(&args).map_err(wrong)?;
     logging::start(format, level);
     let check = args.check;
