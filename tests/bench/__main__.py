@@ -5,6 +5,7 @@ them below target/bench). Ends with 1 if a row could not run: nothing is left ou
 
 import argparse
 import pathlib
+import signal
 import sys
 
 import machine
@@ -31,6 +32,7 @@ def main():
     if not Podssh.installed.exists():
         sys.exit("bench: target/release/podssh is missing: run 'make build'")
     stage.enter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what cleans up
     place = stage.Stage()
     accounts = Accounts(place.uid)
     servers = [Sshd(place, accounts), Podssh(place, accounts)]
