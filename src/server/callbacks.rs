@@ -20,9 +20,6 @@ use crate::forward::{self, Destination};
 use crate::keys::Permission;
 use crate::session::{self, Modes, Program, PtyRequest, Setup};
 
-/// What a person types at once, escape sequences and short pastes included, in bytes.
-const KEYSTROKE: usize = 256;
-
 impl Callbacks for Handler {
     type Error = Error;
 
@@ -51,18 +48,9 @@ impl Callbacks for Handler {
     }
 
     async fn auth_succeeded(&mut self, session: &mut Session) -> Result<(), Error> {
-        let Some(grant) = self.judge.granted.take() else {
+        if !self.log_in(session.remote_sshid()) {
             return Err(Error::Inconsistent);
-        };
-        self.startup = None;
-        let identity = &grant.identity;
-        let (who, key) = (&identity.label, &identity.fingerprint);
-        let certificate = identity.certificate.as_ref();
-        let certificate =
-            certificate.map(|shown| format!("{} serial {}", shown.key_id, shown.serial));
-        let version = String::from_utf8_lossy(session.remote_sshid()).into_owned();
-        tracing::info!(conn = self.judge.number, client = %self.client, who, key, certificate, version, "logged in");
-        self.login.enter(grant);
+        }
         let body = identity::announcement(&self.server.ssh.keys);
         session.send_global_request(identity::ANNOUNCE, false, &body)
     }
@@ -150,15 +138,10 @@ impl Callbacks for Handler {
         data: Bytes,
         session: &mut Session,
     ) -> Result<(), Error> {
-        match self.table.get(channel) {
-            Some(inbox) if extended.is_none() => {
-                if data.len() <= KEYSTROKE && self.terminals.contains(&channel) {
-                    self.table.typing().key();
-                }
-                inbox.push(data);
-            }
-            // Extended data towards a server means nothing, and a channel that is gone takes none.
-            _ => session.credit(channel, data.len() as u32),
+        let length = data.len() as u32;
+        // Extended data towards a server means nothing.
+        if extended.is_some() || !self.deliver(channel, data) {
+            session.credit(channel, length);
         }
         Ok(())
     }

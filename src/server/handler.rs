@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use russh::server::{ChannelOpenHandle, Handle, Msg, Session};
 use russh::{Channel, ChannelId, ChannelOpenFailure, Error};
 
@@ -16,6 +17,9 @@ use crate::channel::Table;
 use crate::forward::{self, Destination, Refused, X11};
 use crate::keys::{Options, Permission};
 use crate::session::{Program, Setup};
+
+/// What a person types at once, escape sequences and short pastes included, in bytes.
+const KEYSTROKE: usize = 256;
 
 /// Channels of one connection open or being opened at once: far more than any editor uses, and a
 /// bound for its memory, some KiB each.
@@ -70,6 +74,34 @@ impl Handler {
             dialling: Arc::default(),
             closed_to_sessions: false,
         }
+    }
+
+    /// The library has told the client that it is in; whether we had let it in.
+    pub(super) fn log_in(&mut self, version: &[u8]) -> bool {
+        let Some(grant) = self.judge.granted.take() else {
+            return false;
+        };
+        self.startup = None;
+        let identity = &grant.identity;
+        let (who, key) = (&identity.label, &identity.fingerprint);
+        let shown = identity.certificate.as_ref();
+        let certificate = shown.map(|shown| format!("{} serial {}", shown.key_id, shown.serial));
+        let version = String::from_utf8_lossy(version);
+        tracing::info!(conn = self.judge.number, client = %self.client, who, key, certificate, %version, "logged in");
+        self.login.enter(grant);
+        true
+    }
+
+    /// Hand bytes to their channel; `false` if it is gone.
+    pub(super) fn deliver(&self, channel: ChannelId, data: Bytes) -> bool {
+        let Some(inbox) = self.table.get(channel) else {
+            return false;
+        };
+        if data.len() <= KEYSTROKE && self.terminals.contains(&channel) {
+            self.table.typing().key();
+        }
+        inbox.push(data);
+        true
     }
 
     /// What the key allows; nothing before login, when the library calls none of this.

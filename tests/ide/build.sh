@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Usage: tests/ide/build.sh node|go|java|code-server...
+# Usage: tests/ide/build.sh node|go|java...
 # Builds what is in clients/ under these names below PODSSH_CACHE, each under a hash of its sources and
 # lock file, and prints where it is. Does nothing else when it is there already.
 set -euo pipefail
@@ -33,7 +33,7 @@ build() {
     (
       set -e
       cd "$work"
-      "${client//-/_}"
+      "$client"
     ) >"$work.log" 2>&1 </dev/null
     status=$?
     set -e
@@ -54,43 +54,11 @@ go() { command go build -o client .; }
 
 java() { mvn --quiet --batch-mode package dependency:copy-dependencies; }
 
-# The package's own installation step builds every native module of VS Code and downloads ripgrep from
-# elsewhere. Here: only the modules the server loads at start, and no ripgrep, so no search in files.
-code_server() {
-  local server=$PWD/node_modules/code-server
-  npm_ci .
-  # Headers of the Node that runs this, where it brings them; node-gyp would download them.
-  local prefix
-  prefix=$(dirname "$(dirname "$(command -v node)")")
-  [ ! -d "$prefix/include/node" ] || export npm_config_nodedir=$prefix
-  npm rebuild --foreground-scripts argon2
-  cd "$server/lib/vscode"
-  npm_install .
-  npm rebuild --foreground-scripts @vscode/spdlog @parcel/watcher native-watchdog
-  # Its last step wants a tool from elsewhere, for editors; the module is there by then.
-  npm rebuild --foreground-scripts node-pty || [ -f node_modules/node-pty/build/Release/pty.node ]
-  ln -s node_modules node_modules.asar
-  ln -s code-linux.sh bin/remote-cli/code-server
-  ln -s browser-linux.sh bin/helpers/browser.sh
-  npm_install extensions
-  cd "$server"
-  # As one file: what a client uploads when the workspace must not download.
-  find . -depth -path '*/build/Release/obj.target' -exec rm -rf {} +
-  cd "$server/../.."
-  tar -czf code-server.tar.gz node_modules
-  rm -rf node_modules
-}
-
 # npm_ci DIRECTORY OPTION...: what its lock file says and no code of packages run.
 npm_ci() {
   local directory=$1
   shift
   (cd "$directory" && npm ci --ignore-scripts --no-audit --no-fund "$@")
-}
-
-# npm_install DIRECTORY: as npm_ci, where VS Code's own lock file is not quite in step.
-npm_install() {
-  (cd "$1" && npm install --ignore-scripts --omit=dev --no-audit --no-fund)
 }
 
 main "$@"

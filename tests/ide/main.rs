@@ -18,7 +18,6 @@ mod harness;
 mod support;
 
 mod ansible;
-mod code_server;
 mod libraries;
 mod tramp;
 mod transfers;
