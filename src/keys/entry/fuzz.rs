@@ -25,7 +25,7 @@ fn mutate(line: &mut Vec<u8>, other: &[u8], random: &mut StdRng) {
                 &line[..place],
                 &other[random.random_range(0..=other.len())..],
             ]
-            .concat()
+            .concat();
         }
         _ => line
             .splice(place..place, line[..place.min(40)].to_vec())
