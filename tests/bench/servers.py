@@ -45,14 +45,13 @@ class Server:
         start = time.monotonic()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                self.command(),
+                [*self.stage.as_user(), *self.command()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self.stage.home,
                 env={"PATH": PATH, "HOME": str(self.stage.home), "LANG": "C.UTF-8", "SHLVL": NESTED},
                 preexec_fn=self.account.enter,
-                **self.stage.as_user(),
             )
         self.account.started(self.process.pid)
         while time.monotonic() - start < PATIENCE:

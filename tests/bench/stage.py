@@ -68,10 +68,12 @@ class Stage:
                 os.chown(os.path.join(directory, name), self.uid, self.gid, follow_symlinks=False)
 
     def as_user(self):
-        """Arguments of subprocess.Popen for a process of that user."""
+        """What comes before the command of a process of that user. It does not see what is mounted
+        later: an sshfs of ours would else be a network file system on the server's own machine."""
         if os.geteuid() != 0:
-            return {}
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+            return []
+        alone = ["unshare", "--mount", "--propagation", "private", "--"]
+        return [*alone, "setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups", "--"]
 
     def remove(self):
         shutil.rmtree(self.path, ignore_errors=True)
