@@ -81,13 +81,9 @@ pub(super) async fn run(
         }
     };
     let pid = process.pid;
-    let signal = |signal: Signal| {
-        // Without a terminal nothing hangs up: a process that outlives its connection finds its
-        // pipes closed, as with sshd.
-        if signal != Signal::PeerGone {
-            signal.send_to_group(pid);
-        }
-    };
+    // When the peer leaves, nothing hangs up: a process that outlives its connection finds its pipes
+    // closed, as with sshd.
+    let signal = |signal: Signal| signal.send_to_group(pid);
     let running = Running {
         process,
         exited: &exited,

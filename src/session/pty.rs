@@ -181,12 +181,17 @@ fn tell(pty: &(dyn MasterPty + Send), fd: &AsyncFd<OwnedFd>, leader: Pid, signal
         Signal::Break => {
             let _ = nix::sys::termios::tcsendbreak(fd, 0);
         }
-        // A terminal that goes away hangs up what is in its foreground, whoever leads it.
-        Signal::HangUp | Signal::PeerGone => {
-            if let Some(foreground) = pty.process_group_leader() {
-                signal.send_to_group(Pid::from_raw(foreground));
+        // What is in the foreground, whoever leads it. When the peer leaves, the terminal is closed
+        // instead, and the kernel does the same.
+        Signal::HangUp => {
+            let foreground = pty.process_group_leader().map(Pid::from_raw);
+            for group in foreground
+                .filter(|group| *group != leader)
+                .into_iter()
+                .chain([leader])
+            {
+                signal.send_to_group(group);
             }
-            signal.send_to_group(leader);
         }
         Signal::Number(_) => signal.send_to_group(leader),
     }

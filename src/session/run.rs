@@ -208,8 +208,6 @@ pub(super) enum Signal {
     Break,
     /// The daemon stops.
     HangUp,
-    /// The peer has closed the channel or its connection is gone.
-    PeerGone,
 }
 
 impl Signal {
@@ -217,7 +215,7 @@ impl Signal {
     pub(super) fn send_to_group(self, group: Pid) {
         let number = match self {
             Self::Number(number) => number,
-            Self::HangUp | Self::PeerGone => signal::SIGHUP as i32,
+            Self::HangUp => signal::SIGHUP as i32,
             Self::Resize(_) | Self::Break => return,
         };
         if let Ok(signal) = signal::Signal::try_from(number) {
@@ -266,7 +264,6 @@ pub(super) async fn drive(
             biased;
             request = control.next() => match request {
                 Request::Closed => {
-                    signal(Signal::PeerGone);
                     // What came before the close is owed to the process still.
                     tokio::select! {
                         () = &mut input, if !input_done => {}

@@ -28,17 +28,26 @@ function connect(options = {}) {
   });
 }
 
-async function exec(client, command, stdin = '', options = {}) {
-  const channel = await promisify(client.exec.bind(client))(command, options);
-  const out = [];
-  const err = [];
-  channel.on('data', (data) => out.push(data));
-  channel.stderr.on('data', (data) => err.push(data));
-  let exit;
-  channel.on('exit', (code, signal) => { exit = { code, signal }; });
-  channel.end(stdin);
-  await once(channel, 'close');
-  return { ...exit, out: Buffer.concat(out), err: Buffer.concat(err).toString() };
+// Listens within the callback: what follows in the same segment is told before a promise would be.
+function exec(client, command, stdin = '', options = {}) {
+  return new Promise((resolve, reject) => {
+    client.exec(command, options, (error, channel) => {
+      if (error) {
+        reject(error);
+        return;
+      }
+      const out = [];
+      const err = [];
+      let exit;
+      channel.on('data', (data) => out.push(data));
+      channel.stderr.on('data', (data) => err.push(data));
+      channel.on('exit', (code, signal) => { exit = { code, signal }; });
+      channel.on('close', () => {
+        resolve({ ...exit, out: Buffer.concat(out), err: Buffer.concat(err).toString() });
+      });
+      channel.end(stdin);
+    });
+  });
 }
 
 const digest = (data) => crypto.createHash('sha256').update(data).digest('hex');
