@@ -75,7 +75,7 @@ pub struct Limits {
     pub max_auth_tries: usize,
 }
 
-/// Which variables reach a session (DESIGN section 6).
+/// Which variables reach a session; session/environment.rs has the fixed rules.
 #[derive(Clone, Debug)]
 pub struct EnvironmentRules {
     /// Dropped from the daemon's environment.

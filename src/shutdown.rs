@@ -87,16 +87,6 @@ impl Tasks {
         self.tracker.wait().await;
     }
 
-    /// How many tasks there are now.
-    pub fn len(&self) -> usize {
-        self.tracker.len()
-    }
-
-    /// Whether no task is left.
-    pub fn is_empty(&self) -> bool {
-        self.tracker.is_empty()
-    }
-
     fn set_reason(&self, reason: &str) {
         let mut slot = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
         slot.get_or_insert_with(|| reason.to_owned());

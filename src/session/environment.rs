@@ -130,7 +130,7 @@ fn set_connection(variables: &mut Variables, facts: &Facts<'_>) {
     }
 }
 
-/// Whether a variable of the daemon's own reaches sessions (DESIGN section 6).
+/// Whether a variable of the daemon's own reaches sessions.
 fn is_inherited(name: &OsStr, value: &OsStr, rules: &EnvironmentRules) -> bool {
     // A name that is not text can match no rule; the cluster and the image set none such.
     let Some(name) = name.to_str() else {
