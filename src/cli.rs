@@ -1,14 +1,18 @@
 //! What was typed: subcommands and flags, before any of it is believed.
 //!
 //! Every flag has an environment variable, `PODSSH_` and the flag in upper case with underscores;
-//! lists are separated by commas. This is the only file that names the argument parser.
+//! lists are separated by commas. Only this file and those below cli/, one a
+//! subcommand, name the argument parser.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+mod connect;
+mod host_keys;
+mod serve;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::logging::Format;
+pub use self::connect::ConnectArgs;
+pub use self::host_keys::HostKeysArgs;
+pub use self::serve::ServeArgs;
 
 /// An SSH server written for one place: inside a development container on Kubernetes.
 #[derive(Debug, Parser)]
@@ -28,232 +32,6 @@ pub enum Command {
     Connect(ConnectArgs),
     /// Print known_hosts lines for this workspace's host keys, fingerprints on standard error
     HostKeys(HostKeysArgs),
-}
-
-/// Flags of `podssh serve`.
-#[derive(Args, Clone, Debug, Default)]
-pub struct ServeArgs {
-    /// SSH listener; port 0 picks a free one, which the log and --ready-file tell
-    #[arg(
-        long,
-        env = "PODSSH_LISTEN",
-        value_name = "ADDR",
-        value_delimiter = ',',
-        default_value = "[::]:2222"
-    )]
-    pub listen: Vec<String>,
-    /// Listener for /livez, /readyz and /metrics; `none` turns it off
-    #[arg(
-        long,
-        env = "PODSSH_ADMIN_LISTEN",
-        value_name = "ADDR",
-        default_value = "[::]:9090"
-    )]
-    pub admin_listen: String,
-    /// Workspace user [default: the current one, or jovyan when started as root]
-    #[arg(long, env = "PODSSH_USER", value_name = "NAME")]
-    pub user: Option<String>,
-    /// Home of the workspace user [default: from passwd, else $HOME]
-    #[arg(long, env = "PODSSH_HOME", value_name = "DIR")]
-    pub home: Option<PathBuf>,
-    /// Login shell [default: from passwd, else $SHELL, else /bin/bash, else /bin/sh]
-    #[arg(long, env = "PODSSH_SHELL", value_name = "PATH")]
-    pub shell: Option<PathBuf>,
-    /// File, or directory such as a Secret mount, in authorized_keys format
-    #[arg(
-        long,
-        env = "PODSSH_AUTHORIZED_KEYS",
-        value_name = "PATH",
-        value_delimiter = ',',
-        default_value = "/etc/podssh/authorized_keys"
-    )]
-    pub authorized_keys: Vec<PathBuf>,
-    /// Also read ~/.ssh/authorized_keys, under sshd's strict-mode rules
-    #[arg(long, env = "PODSSH_HOME_AUTHORIZED_KEYS", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
-    pub home_authorized_keys: bool,
-    /// CA public keys whose user certificates are accepted
-    #[arg(
-        long,
-        env = "PODSSH_USER_CA",
-        value_name = "PATH",
-        value_delimiter = ','
-    )]
-    pub user_ca: Vec<PathBuf>,
-    /// Principal a certificate must name [default: the user's name]
-    #[arg(
-        long,
-        env = "PODSSH_PRINCIPAL",
-        value_name = "NAME",
-        value_delimiter = ','
-    )]
-    pub principal: Vec<String>,
-    /// Revoked keys: a plain list or an OpenSSH KRL
-    #[arg(long, env = "PODSSH_REVOKED_KEYS", value_name = "PATH")]
-    pub revoked_keys: Option<PathBuf>,
-    /// Host keys; generated there once if missing [default: /etc/podssh/host_keys if it holds a
-    /// key, else ~/.local/state/podssh/host_keys]
-    #[arg(long, env = "PODSSH_HOST_KEYS", value_name = "DIR")]
-    pub host_keys: Option<PathBuf>,
-    /// Send a keepalive after this long without traffic; 3 unanswered end the connection
-    #[arg(
-        long,
-        env = "PODSSH_KEEPALIVE",
-        value_name = "DURATION",
-        default_value = "30s"
-    )]
-    pub keepalive: String,
-    /// Time to drain after SIGTERM
-    #[arg(
-        long,
-        env = "PODSSH_GRACE",
-        value_name = "DURATION",
-        default_value = "60s"
-    )]
-    pub grace: String,
-    /// Time to authenticate
-    #[arg(
-        long,
-        env = "PODSSH_LOGIN_GRACE",
-        value_name = "DURATION",
-        default_value = "30s"
-    )]
-    pub login_grace: String,
-    /// Unauthenticated connections at once
-    #[arg(
-        long,
-        env = "PODSSH_MAX_STARTUPS",
-        value_name = "N",
-        default_value = "100"
-    )]
-    pub max_startups: String,
-    /// Failed keys before a connection ends; agents offer many, and there is nothing to guess
-    #[arg(
-        long,
-        env = "PODSSH_MAX_AUTH_TRIES",
-        value_name = "N",
-        default_value = "20"
-    )]
-    pub max_auth_tries: String,
-    /// Variables of the daemon that sessions do not get, beside the cluster's own
-    #[arg(
-        long,
-        env = "PODSSH_ENV_DENY",
-        value_name = "GLOB",
-        value_delimiter = ','
-    )]
-    pub env_deny: Vec<String>,
-    /// Variables of the daemon that sessions get whatever else says no
-    #[arg(
-        long,
-        env = "PODSSH_ENV_ALLOW",
-        value_name = "GLOB",
-        value_delimiter = ','
-    )]
-    pub env_allow: Vec<String>,
-    /// Variables a client may set
-    #[arg(
-        long,
-        env = "PODSSH_ACCEPT_ENV",
-        value_name = "GLOB",
-        value_delimiter = ',',
-        default_value = "LANG,LC_*,COLORTERM,TERM_PROGRAM*,GIT_PROTOCOL,EDITOR,TZ,NO_COLOR"
-    )]
-    pub accept_env: Vec<String>,
-    /// Forwarding allowed: none, local, remote or all
-    #[arg(
-        long,
-        env = "PODSSH_FORWARD",
-        value_name = "POLICY",
-        default_value = "all"
-    )]
-    pub forward: String,
-    /// Only these destinations may be forwarded to (`*` for any host or port)
-    #[arg(
-        long,
-        env = "PODSSH_PERMIT_OPEN",
-        value_name = "HOST:PORT",
-        value_delimiter = ','
-    )]
-    pub permit_open: Vec<String>,
-    /// Only these addresses may be listened on for the client (`*` for any host or port)
-    #[arg(
-        long,
-        env = "PODSSH_PERMIT_LISTEN",
-        value_name = "HOST:PORT",
-        value_delimiter = ','
-    )]
-    pub permit_listen: Vec<String>,
-    /// Message shown at a login shell on a terminal
-    #[arg(
-        long,
-        env = "PODSSH_MOTD",
-        value_name = "PATH",
-        default_value = "/etc/podssh/motd"
-    )]
-    pub motd: PathBuf,
-    /// Log format [default: text on a terminal, else json]
-    #[arg(long, env = "PODSSH_LOG_FORMAT", value_enum)]
-    pub log_format: Option<Format>,
-    /// Log level: error, warn, info, debug or trace
-    #[arg(
-        long,
-        env = "PODSSH_LOG_LEVEL",
-        value_name = "LEVEL",
-        default_value = "info"
-    )]
-    pub log_level: String,
-    /// Written once connections are accepted: key=value lines pid, listen, admin
-    #[arg(long, env = "PODSSH_READY_FILE", value_name = "PATH")]
-    pub ready_file: Option<PathBuf>,
-    /// Parse everything, report every error, serve nothing
-    #[arg(long)]
-    pub check: bool,
-    /// Side process to supervise; when it ends, podssh drains and exits with its code
-    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
-    pub command: Vec<OsString>,
-}
-
-/// Flags of `podssh connect`.
-#[derive(Args, Clone, Debug)]
-pub struct ConnectArgs {
-    /// The gateway, http://HOST[:PORT]; without one, connect directly
-    #[arg(long, env = "PODSSH_GATEWAY", value_name = "URL")]
-    pub gateway: Option<String>,
-    /// How long to go on trying while the workspace starts
-    #[arg(
-        long,
-        env = "PODSSH_WAIT",
-        value_name = "DURATION",
-        default_value = "30s"
-    )]
-    pub wait: String,
-    /// Workspace, as ssh's %h
-    pub host: String,
-    /// Port, as ssh's %p
-    pub port: u16,
-}
-
-/// Flags of `podssh host-keys`.
-#[derive(Args, Clone, Debug)]
-pub struct HostKeysArgs {
-    /// Where the host keys are [default: as `podssh serve`]
-    #[arg(long, env = "PODSSH_HOST_KEYS", value_name = "DIR")]
-    pub host_keys: Option<PathBuf>,
-    /// Names to write lines for; [HOST]:PORT for a port other than 22
-    pub hosts: Vec<String>,
-}
-
-impl clap::ValueEnum for Format {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Text, Self::Json]
-    }
-
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        }))
-    }
 }
 
 impl Cli {
