@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Usage: tests/ide/build.sh node|go|java...
+# Usage: tests/ide/build.sh browser|go|java|node|vscode...
 # Builds what is in clients/ under these names below PODSSH_CACHE, each under a hash of its sources and
 # lock file, and prints where it is. Does nothing else when it is there already.
 set -euo pipefail
@@ -49,6 +49,37 @@ build() {
 }
 
 node() { npm_ci . --omit=optional; }
+
+browser() { npm_ci .; }
+
+# VS Code's server, as code-server packs it: server.tgz, to be unpacked in a workspace that has node. What
+# is in C++ is compiled for this machine's node; the installers of packages, of which some fetch programs
+# from elsewhere, stay out, and ripgrep is Debian's.
+vscode() {
+  local code=node_modules/code-server/lib/vscode prefix module
+  prefix=$(command node -p 'path.dirname(path.dirname(fs.realpathSync(process.execPath)))')
+  [ -e "$prefix/include/node/node_api.h" ] || die 69 "node's headers are missing: install Node 20 with $prefix/include/node"
+  export npm_config_nodedir=$prefix
+  npm_ci .
+  npm rebuild --build-from-source argon2
+  npm_ci $code --omit=dev --legacy-peer-deps # peers are not in its lock file
+  for module in node-pty @vscode/spdlog native-watchdog; do
+    (cd "$code/node_modules/$module" && "$(node_gyp)" rebuild)
+  done
+  ln -s node_modules $code/node_modules.asar
+  mkdir -p $code/node_modules/@vscode/ripgrep/bin
+  ln -s "$(command -v rg)" $code/node_modules/@vscode/ripgrep/bin/rg
+  tar -czf server.tgz --exclude='*.map' --exclude='obj.target' --exclude='build-tmp*' node_modules
+  rm -rf node_modules
+}
+
+# npm brings it along.
+node_gyp() {
+  local program
+  program=$(npm root --global)/npm/node_modules/node-gyp/bin/node-gyp.js
+  [ -x "$program" ] || program=$(command -v node-gyp) || die 69 "node-gyp is missing"
+  echo "$program"
+}
 
 go() { command go build -o client .; }
 

@@ -15,6 +15,9 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+#[path = "../gateway/envoy.rs"]
+#[allow(dead_code, reason = "the tests of the gateway use the rest")]
+mod envoy;
 mod support;
 
 mod ansible;
@@ -22,4 +25,5 @@ mod libraries;
 mod tramp;
 mod transfers;
 mod vscode;
+mod vscode_server;
 mod zed;

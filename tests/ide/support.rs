@@ -99,6 +99,7 @@ pub(crate) struct Conversation {
     /// All of standard output so far.
     pub(crate) heard: Vec<u8>,
     searched: usize,
+    patience: Duration,
     errors: PathBuf,
     _directory: tempfile::TempDir,
 }
@@ -131,9 +132,16 @@ impl Conversation {
             stdout,
             heard: Vec::new(),
             searched: 0,
+            patience: PATIENCE,
             errors,
             _directory: directory,
         }
+    }
+
+    /// With more time for every answer than [`PATIENCE`].
+    pub(crate) fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     #[track_caller]
@@ -163,7 +171,7 @@ impl Conversation {
 
     #[track_caller]
     fn until(&mut self, what: &str, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             let new = &self.heard[self.searched..];
             if enough(new) {
@@ -186,7 +194,7 @@ impl Conversation {
     #[track_caller]
     pub(crate) fn end(&mut self) -> Option<i32> {
         self.hang_up();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.stdout.recv_timeout(left) {

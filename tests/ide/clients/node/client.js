@@ -115,8 +115,7 @@ const cases = {
   },
 
   async forward() {
-    // By default ssh2 asks no server for OpenSSH's extensions that does not call itself OpenSSH.
-    const client = await connect({ strictVendor: false });
+    const client = await connect();
     const data = crypto.randomBytes(20 << 20);
     const start = Date.now();
     const tcp = await echoServer({ host: '127.0.0.1', port: 0 });
