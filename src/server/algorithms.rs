@@ -34,6 +34,11 @@ const REJECTION: Duration = Duration::from_millis(5);
 const REKEY_BYTES: usize = 16 << 30;
 const REKEY_TIME: Duration = Duration::from_secs(24 * 3600);
 
+/// Who we are, never somebody else. What follows the version is for npm's ssh2, of which VS Code's agent
+/// host and others are made: it asks for forwards of unix sockets only where the name is OpenSSH's or
+/// holds two digits in a row.
+const IDENTIFICATION: &str = concat!("SSH-2.0-podssh_", env!("CARGO_PKG_VERSION"), "_rfc4254");
+
 const KEX: &[kex::Name] = &[
     kex::MLKEM768X25519_SHA256,
     kex::CURVE25519,
@@ -74,7 +79,7 @@ fn signatures() -> Vec<Algorithm> {
 pub(super) fn config(host_keys: &HostKeys, limits: &Limits) -> Config {
     let keys = host_keys.keys();
     Config {
-        server_id: SshId::Standard(concat!("SSH-2.0-podssh_", env!("CARGO_PKG_VERSION")).into()),
+        server_id: SshId::Standard(IDENTIFICATION.into()),
         methods: MethodSet::from([MethodKind::PublicKey].as_slice()),
         auth_rejection_time: REJECTION,
         auth_rejection_time_initial: Some(Duration::ZERO),

@@ -57,8 +57,9 @@ browser() { npm_ci .; }
 # from elsewhere, stay out, and ripgrep is Debian's.
 vscode() {
   local code=node_modules/code-server/lib/vscode prefix module
+  command node -e 'process.exit(+(parseInt(process.versions.node) < 20))' || die 69 "code-server needs Node 20 or newer"
   prefix=$(command node -p 'path.dirname(path.dirname(fs.realpathSync(process.execPath)))')
-  [ -e "$prefix/include/node/node_api.h" ] || die 69 "node's headers are missing: install Node 20 with $prefix/include/node"
+  [ -e "$prefix/include/node/node_api.h" ] || die 69 "node's headers are missing: nothing at $prefix/include/node"
   export npm_config_nodedir=$prefix
   npm_ci .
   npm rebuild --build-from-source argon2

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::bare::text;
-use crate::harness::daemon::{Daemon, Setup, user};
+use crate::harness::daemon::{Daemon, Setup, user, write_secret};
 use crate::harness::process::{PATIENCE, run};
 use crate::said;
 
@@ -72,16 +72,20 @@ fn of_every_kind(daemon: &Daemon) -> Vec<(&'static str, Variables)> {
 
 #[test]
 fn every_kind_of_session_has_the_same_environment_and_path() {
+    let profile = fs::read_to_string("/etc/profile").expect("a Debian");
+    assert!(profile.contains("PATH="), "it would not reset PATH");
     let path = "/opt/image/bin:/usr/local/bin:/usr/bin:/bin";
     let daemon = Daemon::start(|setup| {
         as_in_the_image(setup);
         setup.env("PATH", path);
         setup.env("CUDA_VERSION", "12.9");
+        setup.env("TZ", "Asia/Tokyo");
     });
     let kinds = of_every_kind(&daemon);
     for (kind, variables) in &kinds {
         assert_eq!(variables["PATH"], path, "{kind}");
         assert_eq!(variables["CUDA_VERSION"], "12.9", "{kind}");
+        assert_eq!(variables["TZ"], "Asia/Tokyo", "{kind}");
     }
     let essence = |variables: &Variables| {
         let mut variables = variables.clone();
@@ -91,6 +95,33 @@ fn every_kind_of_session_has_the_same_environment_and_path() {
     for (kind, variables) in &kinds[1..] {
         assert_eq!(essence(variables), essence(&kinds[0].1), "{kind}");
     }
+}
+
+/// A subsystem is served within the daemon and has no environment; where a key makes a program of it,
+/// that one has.
+#[test]
+fn a_subsystem_that_is_a_program_has_the_environment_too() {
+    let daemon = Daemon::start(|setup| {
+        setup.env("PATH", "/opt/image/bin:/usr/bin:/bin");
+        setup.env("KUBERNETES_PORT", "tcp://10.0.0.1:443");
+        let key = fs::read_to_string(setup.identity().with_extension("pub")).expect("the key");
+        let line = format!("command=\"env -0\" {key}");
+        write_secret(&setup.authorized_keys(), &[("tester", line.as_bytes())]);
+    });
+    let of = |args: &[&str]| {
+        let output = run(daemon.client.command("ssh").args(args), b"", PATIENCE);
+        said::ok(&output);
+        let mut variables = parsed(&output.stdout);
+        let asked = variables.remove("SSH_ORIGINAL_COMMAND");
+        variables.retain(|name, _| !OF_THE_MOMENT.contains(&name.as_str()));
+        (variables, asked)
+    };
+    let (subsystem, asked) = of(&["-s", "workspace", "sftp"]);
+    let (command, _) = of(&["workspace", "anything"]);
+    assert_eq!(subsystem, command);
+    assert_eq!(subsystem["PATH"], "/opt/image/bin:/usr/bin:/bin");
+    assert!(!subsystem.contains_key("KUBERNETES_PORT"));
+    assert!(asked.is_some_and(|asked| asked.contains("sftp")));
 }
 
 #[test]

@@ -36,11 +36,19 @@ fn a_death_by_signal_is_told_by_name_and_openssh_says_255() {
         &daemon,
         python::ASYNCSSH,
         r#"
+import tempfile
 async def main(conn):
     for name in "TERM HUP INT KILL QUIT ABRT ALRM PIPE USR1 USR2 SEGV FPE ILL".split():
         result = await conn.run("ulimit -c 0; exec sh -c 'kill -%s $$'" % name)
         assert result.exit_signal and result.exit_signal[0] == name, (name, result.exit_signal)
         assert result.exit_status == -1, result
+        assert not result.exit_signal[1], "no core"
+    # Whether the kernel leaves a core is its affair; what it says is passed on.
+    die = "ulimit -S -c $(ulimit -H -c); kill -ABRT $$"
+    with tempfile.TemporaryDirectory() as place:
+        here = os.WCOREDUMP(os.system("cd %s; %s" % (place, die)))
+    result = await conn.run(die)
+    assert result.exit_signal[:2] == ("ABRT", here), (result.exit_signal, here)
     result = await conn.run("kill -XCPU $$") # a signal the RFC does not name
     assert result.exit_signal[0] == "SIG@openssh.com", result.exit_signal
 start(main)

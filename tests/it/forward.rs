@@ -225,6 +225,16 @@ fn sockets_are_forwarded_both_ways_and_gone_afterwards() {
         stream.read_to_string(&mut answer).expect("an answer");
         assert_eq!(answer, "500000", "{}", socket.display());
     }
+    let another = daemon.home().join("another");
+    for _ in 0..2 {
+        let spec = to_service(&another);
+        said::ok(&master.control("forward", &["-R", &spec]));
+        assert!(UnixStream::connect(&another).is_ok());
+        said::ok(&master.control("cancel", &["-R", &spec]));
+        eventually("the cancelled socket is gone", PATIENCE, || {
+            (!another.exists()).then_some(())
+        });
+    }
     drop(master);
     eventually("the socket goes with its connection", PATIENCE, || {
         (!remote.exists()).then_some(())

@@ -100,6 +100,13 @@ fn permitted_destinations_environment_and_expiry_of_a_key_are_honoured() {
     said::ok(&daemon.ssh(["true"]));
 }
 
+#[test]
+fn permitted_listeners_of_a_key_are_honoured() {
+    // A client that names no address means localhost.
+    assert!(forwards(&with_options(r#"permitlisten="localhost:*""#)));
+    assert!(!forwards(&with_options(r#"permitlisten="localhost:1""#)));
+}
+
 #[track_caller]
 fn keygen(args: &[&str]) {
     said::ok(&run(

@@ -109,7 +109,7 @@ fn a_signal_request_reaches_the_program() {
         r#"
 async def main(conn):
     for pty in [{}, dict(term_type="xterm", term_modes={asyncssh.PTY_ECHO: 0})]:
-        for name in "INT TERM HUP USR1 USR2 QUIT ALRM".split():
+        for name in "INT TERM HUP USR1 USR2 QUIT ALRM ABRT FPE ILL PIPE SEGV".split():
             script = "trap 'echo got %s; exit 33' %s; echo ready; sleep 600 & wait" % (name, name)
             process = await conn.create_process(script, **pty)
             assert (await process.stdout.readline()).strip() == "ready"

@@ -3,6 +3,7 @@
 //! Scripts find `HOST`, `PORT`, `USER`, `KEY`, `HOME` (of the workspace) and `PID` (of the daemon).
 
 use std::process::Command;
+use std::time::Duration;
 
 use crate::harness::daemon::{Daemon, user};
 use crate::harness::process::{PATIENCE, run};
@@ -50,6 +51,17 @@ pub(crate) const WIRE: &str = include_str!("wire.py");
 /// Runs `script` after the library parts it needs; yields what it printed.
 #[track_caller]
 pub(crate) fn check(daemon: &Daemon, library: &str, script: &str) -> String {
+    check_for(PATIENCE, daemon, library, script)
+}
+
+/// The same for a script that takes longer.
+#[track_caller]
+pub(crate) fn check_for(
+    patience: Duration,
+    daemon: &Daemon,
+    library: &str,
+    script: &str,
+) -> String {
     let (host, port) = daemon.address.rsplit_once(':').expect("HOST:PORT");
     let mut command = Command::new(python());
     command
@@ -59,5 +71,5 @@ pub(crate) fn check(daemon: &Daemon, library: &str, script: &str) -> String {
         .args([host, port, user()])
         .arg(&daemon.client.identity);
     command.arg(daemon.home()).arg(daemon.pid().to_string());
-    said::ok(&run(&mut command, b"", PATIENCE))
+    said::ok(&run(&mut command, b"", patience))
 }

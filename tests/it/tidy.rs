@@ -271,3 +271,42 @@ fn no_lint_is_switched_off_without_a_reason() {
     }
     assert!(strays.is_empty(), "{strays}");
 }
+
+/// A path below `tests/`, read.
+fn test_file(path: &str) -> Option<String> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    fs::read_to_string(tests.join(path)).ok()
+}
+
+#[test]
+fn the_table_of_sentences_names_tests_that_exist() {
+    let table = test_file("it/README.md").expect("the table");
+    let (mut named, mut missing) = (0, Vec::new());
+    for name in table
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .flat_map(|line| line.split('`'))
+    {
+        let Some((module, function)) = name.split_once("::") else {
+            continue;
+        };
+        named += 1;
+        let file = test_file(&format!("{module}.rs"));
+        if !file.is_some_and(|file| file.contains(&format!("fn {function}("))) {
+            missing.push(name.to_owned());
+        }
+    }
+    let cases = test_file("parity/README.md").expect("the parity table");
+    for rest in table.split("parity \"").skip(1) {
+        let case = rest.split('"').next().unwrap_or_default();
+        named += 1;
+        if !cases.contains(&format!("\n| {case} | ")) {
+            missing.push(format!("parity {case:?}"));
+        }
+    }
+    assert!(named > 80, "{named} tests are named");
+    assert!(
+        missing.is_empty(),
+        "tests/it/README.md names what is not there: {missing:#?}"
+    );
+}

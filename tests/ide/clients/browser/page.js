@@ -19,7 +19,7 @@ const proxy = process.argv[2];
 
 const flags = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync',
+  '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
 ];
 if (proxy) flags.push(`--proxy-server=socks5://${proxy}`, '--proxy-bypass-list=<-loopback>');
 
