@@ -1,9 +1,11 @@
 //! Files and commands by everybody else's clients: sshfs, PuTTY, dropbear, paramiko, asyncssh, lftp.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use nix::unistd::close;
 use tempfile::TempDir;
 
 use crate::bare::{Place, text};
@@ -46,7 +48,10 @@ fn sshfs_mounts_the_home() {
     let (there, here) = (daemon.home(), mount.0.path());
     let data = said::noise(5_000_000);
     fs::create_dir(here.join("d")).expect("mkdir");
-    fs::write(here.join("d/file"), &data).expect("write");
+    // sshfs tells at the close what became of the writes, which `fs::write` would not.
+    let mut file = fs::File::create(here.join("d/file")).expect("create");
+    file.write_all(&data).expect("write");
+    close(file).expect("every write was carried out");
     let arrived = fs::read(there.join("d/file")).expect("it");
     let same = arrived
         .iter()
