@@ -7,12 +7,14 @@
 mod connect;
 mod host_keys;
 mod serve;
+mod status;
 
 use clap::{Parser, Subcommand};
 
 pub use self::connect::ConnectArgs;
 pub use self::host_keys::HostKeysArgs;
 pub use self::serve::ServeArgs;
+pub use self::status::StatusArgs;
 
 /// An SSH server written for one place: inside a development container on Kubernetes.
 #[derive(Debug, Parser)]
@@ -32,6 +34,8 @@ pub enum Command {
     Connect(ConnectArgs),
     /// Print known_hosts lines for this workspace's host keys, fingerprints on standard error
     HostKeys(HostKeysArgs),
+    /// Tell how the workspace is: connections, start hooks, side process, the last end
+    Status(StatusArgs),
 }
 
 impl Cli {

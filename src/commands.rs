@@ -4,6 +4,8 @@ pub mod connect;
 pub mod host_keys;
 mod ready;
 pub mod serve;
+mod sockets;
+pub mod status;
 
 use std::fmt::Display;
 use std::io::Write;

@@ -39,6 +39,14 @@ pub struct Config {
     pub environment: EnvironmentRules,
     /// What may be forwarded.
     pub forwarding: Forwarding,
+    /// What a home is given, the first wins.
+    pub skeletons: Vec<PathBuf>,
+    /// Directories of start hooks.
+    pub hooks: Vec<PathBuf>,
+    /// What each hook may take.
+    pub hook_timeout: Duration,
+    /// The control socket, unless it is where it is by default.
+    pub control: Option<PathBuf>,
     /// Shown at login shells.
     pub motd: PathBuf,
     /// Written once accepting.
@@ -132,10 +140,13 @@ impl Config {
         if args.listen.iter().all(String::is_empty) {
             errors.push("--listen: no address given; the default is [::]:2222".to_owned());
         }
-        match (user, admin_listen, limits, grace, forwarding) {
-            (Some(user), Some(admin_listen), Some(limits), Some(grace), Some(forwarding))
+        let hook_timeout = collect(&mut errors, duration("--hook-timeout", &args.hook_timeout));
+        let times = grace.zip(hook_timeout);
+        match (user, admin_listen, limits, times, forwarding) {
+            (Some(user), Some(admin_listen), Some(limits), Some(times), Some(forwarding))
                 if errors.is_empty() =>
             {
+                let (grace, hook_timeout) = times;
                 Ok(Self {
                     listen,
                     admin_listen,
@@ -162,6 +173,10 @@ impl Config {
                         accept: Globs::new(&args.accept_env),
                     },
                     forwarding,
+                    skeletons: given(args.skel),
+                    hooks: given(args.hooks),
+                    hook_timeout,
+                    control: args.control.filter(|path| !path.as_os_str().is_empty()),
                     motd: args.motd,
                     ready_file: args.ready_file,
                     command: args.command,
@@ -232,6 +247,12 @@ fn named(paths: Vec<PathBuf>) -> Vec<PathBuf> {
         .into_iter()
         .filter(|path| !path.as_os_str().is_empty())
         .collect()
+}
+
+/// Directories of which `none` says that there are none.
+fn given(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let given = named(paths).into_iter();
+    given.filter(|path| path.as_os_str() != "none").collect()
 }
 
 fn collect<T>(errors: &mut Vec<String>, result: Result<T, String>) -> Option<T> {

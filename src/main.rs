@@ -12,6 +12,7 @@ fn main() -> ExitCode {
             Command::Serve(args) => commands::serve::run(*args),
             Command::Connect(args) => commands::connect::run(&args),
             Command::HostKeys(args) => commands::host_keys::run(args),
+            Command::Status(args) => commands::status::run(&args),
         },
     };
     ExitCode::from(code)

@@ -11,6 +11,7 @@ mod forwards;
 mod handler;
 mod identity;
 mod limits;
+mod roster;
 mod stream;
 mod workers;
 
@@ -24,6 +25,8 @@ use crate::user::Demoted;
 
 pub use accept::{Bound, bind};
 use limits::{Connections, Startups};
+pub use roster::Present;
+use roster::Roster;
 pub use workers::Workers;
 
 /// What all connections share.
@@ -37,6 +40,7 @@ pub struct Server {
     metrics: Arc<Metrics>,
     startups: Startups,
     connections: Connections,
+    roster: Roster,
 }
 
 impl Server {
@@ -59,7 +63,13 @@ impl Server {
             metrics,
             startups: Startups::new(limits.max_startups),
             connections: Connections::default(),
+            roster: Roster::default(),
         })
+    }
+
+    /// The open connections.
+    pub fn present(&self) -> Vec<Present> {
+        self.roster.present()
     }
 
     /// Resolves when no connection is left.

@@ -14,7 +14,6 @@ mod rc;
 mod request;
 mod run;
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +22,7 @@ use crate::config::EnvironmentRules;
 use crate::keys::Options;
 use crate::shutdown::Tasks;
 use crate::user::User;
+use crate::workspace::condition::Condition;
 use crate::workspace::reaper::Reaper;
 
 pub use exit::is_signal;
@@ -34,8 +34,8 @@ pub use request::{Program, PtyRequest, Setup};
 pub struct Workspace {
     /// Whom sessions run as and for.
     pub user: User,
-    /// The daemon's own environment, as it was at start-up.
-    pub inherited: Vec<(OsString, OsString)>,
+    /// How the workspace is, and the environment that sessions inherit.
+    pub condition: Condition,
     /// What of it, and of the client's, a session gets.
     pub rules: EnvironmentRules,
     /// Shown at login shells on a terminal.

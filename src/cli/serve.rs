@@ -160,6 +160,37 @@ pub struct ServeArgs {
         value_delimiter = ','
     )]
     pub permit_listen: Vec<String>,
+    /// Skeletons of a home: each of their files is copied once, never over one that is there; the
+    /// first wins; `none` for none
+    #[arg(
+        long,
+        env = "PODSSH_SKEL",
+        value_name = "DIR",
+        value_delimiter = ',',
+        default_value = "/etc/podssh/skel,/etc/skel"
+    )]
+    pub skel: Vec<PathBuf>,
+    /// Directories of start hooks: *.sh is sourced, what is executable is run; `none` for none
+    #[arg(
+        long,
+        env = "PODSSH_HOOKS",
+        value_name = "DIR",
+        value_delimiter = ',',
+        default_value = "/etc/podssh/init.d,/usr/local/bin/start-notebook.d,/usr/local/bin/before-notebook.d"
+    )]
+    pub hooks: Vec<PathBuf>,
+    /// Time each start hook may take
+    #[arg(
+        long,
+        env = "PODSSH_HOOK_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "5m"
+    )]
+    pub hook_timeout: String,
+    /// Control socket, for `podssh status` [default: control.sock in /run/podssh, else in
+    /// /tmp/podssh-UID]
+    #[arg(long, env = "PODSSH_CONTROL", value_name = "PATH")]
+    pub control: Option<PathBuf>,
     /// Message shown at a login shell on a terminal
     #[arg(
         long,

@@ -5,26 +5,35 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tokio::runtime::Builder;
 
+use super::sockets::Sockets;
 use super::{Failed, ready, report};
 use crate::cli::ServeArgs;
 use crate::config::{self, Config};
 use crate::keys::{self, HostKeyPlaces, HostKeys, KeyErrorKind, Keys, Sources};
 use crate::metrics::Metrics;
-use crate::server::{self, Bound, Server, Workers};
+use crate::server::{Server, Workers};
 use crate::session::Workspace;
 use crate::shutdown::Tasks;
+use crate::workspace::condition::{Condition, Variables};
+use crate::workspace::hooks::Hooks;
+use crate::workspace::life::Life;
+use crate::workspace::memory::Memory;
 use crate::workspace::reaper::Reaper;
 use crate::workspace::side_process::SideProcess;
 use crate::workspace::signals::{Signals, Told};
-use crate::{admin, allocator, exit_code, logging};
+use crate::workspace::{home, last_end, leftovers, passwd};
+use crate::{admin, allocator, control, exit_code, logging, runtime_dir};
 
-/// What the last tasks may take after the grace time.
+/// What is kept of the grace time for ending what has not left by itself.
+const ENDING: Duration = Duration::from_secs(10);
+/// What the last tasks may take of that.
 const FINAL: Duration = Duration::from_secs(6);
 
 /// Serve until told to stop; the exit code.
@@ -44,21 +53,17 @@ fn start(args: ServeArgs) -> Result<u8, Failed> {
     if check {
         return checked(&config);
     }
-    let inherited = std::env::vars_os().collect();
     let sockets = Sockets::bind(&config)?;
     let proof = config.user.demote();
     let proof = proof.map_err(|error| Failed::new(exit_code::NO_PERMISSION, error))?;
-    for repair in keys::repair_modes(&config.user.home, config.user.uid.as_raw()) {
-        let (path, from, to) = (repair.path.display(), repair.from, repair.to);
-        tracing::info!(%path, from = format!("{from:o}"), to = format!("{to:o}"), "mode repaired");
-    }
+    let condition = prepare(&config);
     let host_keys = load_host_keys(&config)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(broken)?;
     let workers = Arc::new(Workers::start().map_err(broken)?);
-    let daemon = Daemon::new(&config, inherited);
+    let daemon = Daemon::new(&config, condition);
     let server = Server::new(
         proof,
         Arc::clone(&daemon.workspace),
@@ -112,6 +117,48 @@ fn checked(config: &Config) -> Result<u8, Failed> {
     }
 }
 
+/// The home, the user's entry in passwd, and what is known of the last run.
+fn prepare(config: &Config) -> Condition {
+    let home = &config.user.home;
+    for repair in keys::repair_modes(home, config.user.uid.as_raw()) {
+        let (path, from, to) = (repair.path.display(), repair.from, repair.to);
+        tracing::info!(%path, from = format!("{from:o}"), to = format!("{to:o}"), "mode repaired");
+    }
+    let prepared = home::prepare(home, &config.skeletons);
+    tracing::info!(files = prepared.seeded.len(), "home prepared");
+    for fault in &prepared.faults {
+        tracing::warn!("{fault}");
+    }
+    match passwd::ensure(&config.user) {
+        Ok(Some(file)) => tracing::info!(file, "passwd entry made"),
+        Ok(None) => {}
+        Err(lack) => tracing::info!("{lack}"),
+    }
+    let last_end = last_end::read(&last_end::path(home));
+    tracing::info!("{last_end}");
+    Condition::new(environment(config), last_end, prepared.faults)
+}
+
+/// The daemon's own, as the workspace user's.
+fn environment(config: &Config) -> Variables {
+    let user = &config.user;
+    let mut ours: Variables = vec![
+        ("HOME".into(), user.home.clone().into()),
+        ("USER".into(), user.name.clone().into()),
+        ("LOGNAME".into(), user.name.clone().into()),
+        ("SHELL".into(), user.shell.clone().into()),
+    ];
+    if let Some(path) = &config.control {
+        ours.push((control::VARIABLE.into(), path.clone().into()));
+    }
+    let theirs = |name: &OsString| ours.iter().all(|(own, _)| own != name);
+    let mut variables: Variables = std::env::vars_os()
+        .filter(|(name, _)| theirs(name))
+        .collect();
+    variables.extend(ours);
+    variables
+}
+
 fn load_host_keys(config: &Config) -> Result<HostKeys, Failed> {
     let (home, uid) = (&config.user.home, config.user.uid.as_raw());
     let places = HostKeyPlaces::standard(config.host_keys.clone(), home, uid);
@@ -138,35 +185,6 @@ fn sources(config: &Config) -> Sources {
     }
 }
 
-/// Every listener, bound and silent.
-struct Sockets {
-    ssh: Vec<Bound>,
-    admin: Option<Bound>,
-}
-
-impl Sockets {
-    fn bind(config: &Config) -> Result<Self, Failed> {
-        let bind = |flag: &str, address: SocketAddr| {
-            server::bind(address).map_err(|error| {
-                let message = format!(
-                    "cannot listen on {address} ({flag}): {error}; give another address, or stop what has it"
-                );
-                Failed::new(exit_code::UNAVAILABLE, message)
-            })
-        };
-        let ssh = config
-            .listen
-            .iter()
-            .map(|address| bind("--listen", *address));
-        let ssh = ssh.collect::<Result<_, _>>()?;
-        let admin = config
-            .admin_listen
-            .map(|address| bind("--admin-listen", address))
-            .transpose()?;
-        Ok(Self { ssh, admin })
-    }
-}
-
 /// What lives as long as the daemon.
 struct Daemon {
     tasks: Tasks,
@@ -175,14 +193,16 @@ struct Daemon {
     keys: Arc<Keys>,
     metrics: Arc<Metrics>,
     workspace: Arc<Workspace>,
+    side: SideProcess,
+    life: Arc<Life>,
 }
 
 impl Daemon {
-    fn new(config: &Config, inherited: Vec<(OsString, OsString)>) -> Self {
+    fn new(config: &Config, condition: Condition) -> Self {
         let tasks = Tasks::default();
         let workspace = Workspace {
             user: config.user.clone(),
-            inherited,
+            condition,
             rules: config.environment.clone(),
             motd: config.motd.clone(),
             reaper: Reaper::default(),
@@ -195,6 +215,8 @@ impl Daemon {
             metrics: Arc::new(Metrics::of(Arc::clone(&keys))),
             keys,
             workspace: Arc::new(workspace),
+            side: SideProcess::new(&config.command),
+            life: Arc::new(Life::new(&config.user.home)),
         }
     }
 
@@ -216,14 +238,60 @@ impl Daemon {
         let stopping = self.tasks.clone();
         let follow = Arc::clone(&self.keys).follow(async move { stopping.stopping().await });
         self.tasks.spawn("keys", follow);
+        self.life.record(|_| ()).await;
+        self.answer_control(config, &sockets, server);
         self.listen(config, sockets, server, workers)?;
-        let mut side =
-            SideProcess::start(&config.command, &self.workspace.reaper).map_err(wrong)?;
-        let told = signals.until_told(side.as_mut(), &self.keys).await;
-        let code = self
-            .stop(told, side.as_mut(), &mut signals, server, config.grace)
-            .await;
-        Ok(code)
+        self.start_up(config);
+        let told = signals.until_told(&self.side, &self.keys).await;
+        Ok(self.stop(told, &mut signals, server, config.grace).await)
+    }
+
+    /// Start hooks, then the side process; and whoever watches over them. SSH is served meanwhile.
+    fn start_up(&self, config: &Config) {
+        let uid = config.user.uid.as_raw();
+        let log = |directory: &Path| directory.join("hooks.log");
+        let hooks = Hooks {
+            directories: config.hooks.clone(),
+            home: config.user.home.clone(),
+            limit: config.hook_timeout,
+            logs: vec![
+                log(&config.user.home.join(home::STATE)),
+                log(&runtime_dir::path(uid)),
+            ],
+        };
+        let (side, tasks) = (self.side.clone(), self.tasks.clone());
+        let (condition, reaper) = (
+            self.workspace.condition.clone(),
+            self.workspace.reaper.clone(),
+        );
+        self.tasks.spawn("start-up", async move {
+            hooks.run(condition.clone(), reaper.clone(), tasks).await;
+            side.run(&condition.environment(), &reaper).await;
+        });
+        let condition = self.workspace.condition.clone();
+        let watch = Arc::clone(&self.life);
+        let watch = watch.watch_memory(Memory::default(), condition, self.tasks.clone());
+        self.tasks.spawn("memory", watch);
+    }
+
+    /// What `podssh status` asks. Without it the workspace is served all the same.
+    fn answer_control(&self, config: &Config, sockets: &Sockets, server: &Arc<Server>) {
+        let uid = config.user.uid.as_raw();
+        match control::Control::bind(config.control.as_deref(), uid) {
+            Err(lack) => tracing::warn!("{lack}"),
+            Ok(control) => {
+                let told = control::Told {
+                    server: Arc::clone(server),
+                    condition: self.workspace.condition.clone(),
+                    side: self.side.clone(),
+                    tasks: self.tasks.clone(),
+                    listen: sockets.ssh.iter().map(|bound| bound.address).collect(),
+                    user: config.user.clone(),
+                };
+                let serve = control.serve(told, self.tasks.clone());
+                self.tasks.spawn("control", serve);
+            }
+        }
     }
 
     /// Begin accepting, then say so.
@@ -258,36 +326,56 @@ impl Daemon {
         })
     }
 
-    /// Two stages: drain until everybody has left or the grace time is over, then end what is left.
+    /// Two stages: drain until everybody has left or the grace time is nearly over, then end what
+    /// is left.
     async fn stop(
         &self,
         told: Told,
-        side: Option<&mut SideProcess>,
         signals: &mut Signals,
         server: &Server,
         grace: Duration,
     ) -> u8 {
-        let (reason, mut code) = match told {
-            Told::Signal(name) => (name.to_owned(), 0),
-            Told::SideProcess(code) => (format!("its main program ended with {code}"), code),
-        };
+        let (reason, signal, mut code) = why(told);
         tracing::info!(reason, grace = grace.as_secs(), "draining");
         self.tasks.drain(&reason);
+        self.life
+            .record(|run| run.stopping = Some(reason.clone()))
+            .await;
         let leaving = async {
-            if let Some(side) = side {
-                code = side.stop().await;
-            }
+            let its = self.side.stop(signal).await;
+            code = if code == 0 { its } else { code };
             server.idle().await;
         };
+        let patience = grace.saturating_sub(ENDING).max(grace / 2);
         let forced = tokio::select! {
             () = leaving => false,
-            () = tokio::time::sleep(grace) => true,
+            () = tokio::time::sleep(patience) => true,
             () = signals.again() => true,
         };
         self.tasks.stop(&reason);
-        let clean = tokio::time::timeout(FINAL, self.tasks.wait()).await.is_ok();
+        let ending = async { tokio::join!(self.side.end(), self.tasks.wait()) };
+        let clean = tokio::time::timeout(FINAL, ending).await.is_ok();
+        leftovers::end().await;
+        self.life.record(|run| run.end(code)).await;
         self.plumbing.stop(&reason);
         tracing::info!(forced, clean, code, "stopped");
         code
+    }
+}
+
+/// The reason in words, the signal for the side process, and the exit code so far.
+fn why(told: Told) -> (String, Signal, u8) {
+    match told {
+        Told::Signal(signal) => (signal.as_str().to_owned(), signal, 0),
+        Told::SideProcess(code) => (
+            format!("its main program ended with {code}"),
+            Signal::SIGTERM,
+            code,
+        ),
+        Told::NoSideProcess(reason) => {
+            tracing::error!("{reason}");
+            let said = "its main program cannot be started".to_owned();
+            (said, Signal::SIGTERM, exit_code::CONFIG)
+        }
     }
 }

@@ -4,12 +4,12 @@
 //! session is given the stable path: a link to the socket of the connection that asked last.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::remote::{Listener, listen_unix};
-use crate::user::RUNTIME_DIR;
+use crate::runtime_dir;
 
 /// A forwarded agent: listens while it lives.
 #[derive(Debug)]
@@ -31,27 +31,14 @@ impl Drop for Agent {
 
 /// The stable path: `SSH_AUTH_SOCK` of every session of `uid` that forwards an agent.
 pub fn agent_socket(uid: u32) -> PathBuf {
-    directory(uid).join("agent.sock")
-}
-
-/// Below the runtime directory where there is one, else in `/tmp`; never in the home, which may be
-/// on a file system without sockets.
-fn directory(uid: u32) -> PathBuf {
-    let runtime = Path::new(RUNTIME_DIR);
-    let writable = nix::unistd::access(runtime, nix::unistd::AccessFlags::W_OK).is_ok();
-    if writable {
-        runtime.to_owned()
-    } else {
-        PathBuf::from(format!("/tmp/podssh-{uid}"))
-    }
+    runtime_dir::path(uid).join("agent.sock")
 }
 
 impl Agent {
     /// Bind a socket for one connection and point the stable path at it.
     pub fn bind(uid: u32) -> io::Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let directory = directory(uid);
-        private(&directory, uid)?;
+        let directory = runtime_dir::prepare(uid)?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let target = directory.join(format!("agent.{}.{number}", std::process::id()));
         let listener = listen_unix(&target)?;
@@ -64,24 +51,5 @@ impl Agent {
             link,
             target,
         })
-    }
-}
-
-/// A directory of our own that nobody else may enter; one made by somebody else is refused.
-fn private(directory: &Path, uid: u32) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    match std::fs::DirBuilder::new().mode(0o700).create(directory) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        other => return other,
-    }
-    let metadata = std::fs::symlink_metadata(directory)?;
-    let ours = metadata.is_dir() && metadata.uid() == uid;
-    if ours || directory == Path::new(RUNTIME_DIR) {
-        Ok(())
-    } else {
-        let path = directory.display();
-        Err(io::Error::other(format!(
-            "{path} is not a directory of the workspace user"
-        )))
     }
 }

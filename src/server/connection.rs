@@ -39,12 +39,13 @@ pub(super) async fn run(
     let number = open.number;
     tracing::debug!(conn = number, %client, "accepted");
     let login = Arc::new(Login::default());
+    let listed = server.roster.enter(number, client, Arc::clone(&login));
     let ended = match TcpStream::from_std(stream) {
         Ok(stream) => Box::pin(serve(&server, stream, client, startup, number, &login)).await,
         Err(error) => Ended::Broken(error.into()),
     };
     tell(number, client, &login, &ended, started.elapsed());
-    drop((counted, open));
+    drop((counted, open, listed));
 }
 
 /// Why a connection ended; the first cause wins.

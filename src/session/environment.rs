@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use crate::config::{EnvironmentRules, Globs};
+use crate::control;
 use crate::user::User;
 
 /// PATH when the image sets none; Debian's default for users, with the administrator's folders.
@@ -156,7 +157,9 @@ fn is_ours(name: &str) -> bool {
         "DISPLAY",
         "XAUTHORITY",
     ];
-    name.starts_with("PODSSH_") || PER_SESSION.contains(&name)
+    // `podssh status` in a session asks the daemon that serves it.
+    let ours = name.starts_with("PODSSH_") && name != control::VARIABLE;
+    ours || PER_SESSION.contains(&name)
 }
 
 static NOISE: LazyLock<Globs> = LazyLock::new(|| {

@@ -183,7 +183,7 @@ fn tell(pty: &(dyn MasterPty + Send), fd: &AsyncFd<OwnedFd>, leader: Pid, signal
         }
         // What is in the foreground, whoever leads it. When the peer leaves, the terminal is closed
         // instead, and the kernel does the same.
-        Signal::HangUp => {
+        Signal::Stop(_) => {
             let foreground = pty.process_group_leader().map(Pid::from_raw);
             for group in foreground
                 .filter(|group| *group != leader)

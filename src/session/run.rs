@@ -26,8 +26,12 @@ use crate::workspace::reaper::{Ended, Started};
 const SILENCE: Duration = Duration::from_millis(500);
 /// How long in all it may keep us waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What a process has to end by itself after the hang-up of a stopping daemon.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+/// What a process has to end by itself after the hang-up of a stopping daemon, and then once more
+/// after SIGTERM.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
+/// How long a program waits for start hooks, whose exports it would miss. A hook that hangs must not
+/// keep anybody out.
+const START_HOOKS: Duration = Duration::from_secs(10);
 /// A message of the day is a screenful; more is cut.
 const MAX_MOTD: usize = 64 * 1024;
 
@@ -139,6 +143,8 @@ async fn execute(
 ) -> Exit {
     let workspace = &*connection.workspace;
     let is_shell = command.is_none();
+    workspace.condition.settled(START_HOOKS).await;
+    let inherited = workspace.condition.environment();
     let launch = match command::launch(&workspace.user, command) {
         Ok(launch) => launch,
         Err(exit) => return exit,
@@ -147,7 +153,7 @@ async fn execute(
     let display = asked.x11.as_ref().map(X11::display);
     let rc = rc::find(&launch, connection, asked.x11.as_ref());
     let facts = Facts {
-        inherited: &workspace.inherited,
+        inherited: &inherited,
         rules: &workspace.rules,
         user_file: &user_file,
         user: &workspace.user,
@@ -184,7 +190,10 @@ fn greeting(connection: &Connection, request: &PtyRequest) -> Bytes {
     if request.term == "dumb" || workspace.user.home.join(".hushlogin").exists() {
         return Bytes::new();
     }
-    let text = read_start(&workspace.motd, MAX_MOTD);
+    let mut text = read_start(&workspace.motd, MAX_MOTD);
+    for notice in workspace.condition.notices() {
+        text.extend(["podssh: ", &notice, "\n"]);
+    }
     Bytes::from(text.replace("\r\n", "\n").replace('\n', "\r\n"))
 }
 
@@ -206,8 +215,8 @@ pub(super) enum Signal {
     Number(i32),
     Resize(Size),
     Break,
-    /// The daemon stops.
-    HangUp,
+    /// The daemon stops: one of SIGHUP, SIGTERM and SIGKILL.
+    Stop(signal::Signal),
 }
 
 impl Signal {
@@ -215,7 +224,7 @@ impl Signal {
     pub(super) fn send_to_group(self, group: Pid) {
         let number = match self {
             Self::Number(number) => number,
-            Self::HangUp => signal::SIGHUP as i32,
+            Self::Stop(signal) => signal as i32,
             Self::Resize(_) | Self::Break => return,
         };
         if let Ok(signal) = signal::Signal::try_from(number) {
@@ -250,7 +259,8 @@ pub(super) async fn drive(
         owed,
     } = running;
     let (mut input, mut output, mut stopping) = (pin!(input), pin!(output), pin!(tasks.stopping()));
-    let (mut input_done, mut output_done, mut hung_up) = (false, false, false);
+    let (mut input_done, mut output_done) = (false, false);
+    let mut told = None;
     let mut ended: Option<Ended> = None;
     let mut last_words = pin!(tokio::time::sleep(Duration::MAX / 2));
     loop {
@@ -288,23 +298,24 @@ pub(super) async fn drive(
             }
             () = &mut output, if !output_done => output_done = true,
             () = &mut input, if !input_done => input_done = true,
-            () = &mut stopping, if !hung_up => {
-                hung_up = true;
-                signal(Signal::HangUp);
+            () = &mut stopping, if told.is_none() => {
+                told = Some(signal::SIGHUP);
+                signal(Signal::Stop(signal::SIGHUP));
                 last_words.as_mut().reset(tokio::time::Instant::now() + LAST_WORDS);
             }
-            () = &mut last_words, if hung_up => {
-                killpg_quietly(process.pid);
+            () = &mut last_words, if told.is_some() => {
+                if told == Some(signal::SIGHUP) {
+                    told = Some(signal::SIGTERM);
+                    signal(Signal::Stop(signal::SIGTERM));
+                    last_words.as_mut().reset(tokio::time::Instant::now() + LAST_WORDS);
+                    continue;
+                }
+                signal(Signal::Stop(signal::SIGKILL));
                 let killed = Ended::Killed { signal: signal::SIGKILL as i32, core: false };
                 return ended.unwrap_or(killed).into();
             }
         }
     }
-}
-
-fn killpg_quietly(group: Pid) {
-    // It may have ended at the last moment.
-    let _ = killpg(group, signal::SIGKILL);
 }
 
 /// How long output may be waited for once its process has exited.

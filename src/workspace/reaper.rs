@@ -5,8 +5,9 @@
 //! child cannot be reaped between its birth and its entry in the table.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus};
@@ -56,6 +57,25 @@ pub struct Started {
     pub ended: oneshot::Receiver<Ended>,
 }
 
+/// How much likelier a program is to be killed for lack of memory than the daemon, in thousandths
+/// of the memory there is.
+const WORSE: i32 = 100;
+/// The kernel's largest.
+const WORST: i32 = 1000;
+
+/// When memory runs out, a program goes before the daemon, which can then say what happened. What it
+/// starts inherits it. Where the kernel says no, nothing is lost but that.
+fn come_before_us(pid: i32) {
+    static SCORE: LazyLock<Option<String>> = LazyLock::new(|| {
+        let own = fs::read_to_string("/proc/self/oom_score_adj").ok()?;
+        let own: i32 = own.trim().parse().ok()?;
+        Some((own + WORSE).min(WORST).to_string())
+    });
+    if let Some(score) = SCORE.as_ref() {
+        let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), score);
+    }
+}
+
 impl Reaper {
     /// Start a process: `start` forks and returns its id.
     ///
@@ -64,6 +84,7 @@ impl Reaper {
     pub fn start<E>(&self, start: impl FnOnce() -> Result<u32, E>) -> Result<Started, E> {
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         let pid = start()? as i32;
+        come_before_us(pid);
         let (sender, ended) = oneshot::channel();
         children.insert(pid, sender);
         Ok(Started {

@@ -1,79 +1,168 @@
-//! The image's own main program, say a notebook server: started beside the daemon, told to stop with
-//! it; when it ends by itself, the daemon drains and exits with its code.
+//! The image's own main program, say a notebook server: started once the start hooks are through,
+//! told to stop with the daemon; when it ends by itself, the daemon drains and exits with its code.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
-use tokio::sync::oneshot;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
+use super::condition::Variables;
 use super::reaper::{Ended, Reaper};
 
-/// The running side process.
-#[derive(Debug)]
+/// What its group has to end after SIGTERM before SIGKILL.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Where it is in its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum State {
+    /// There is none.
+    None,
+    /// It waits for the start hooks.
+    Waiting,
+    /// It runs.
+    Running {
+        /// Process id, and its process group's
+        pid: i32,
+    },
+    /// It has ended.
+    Ended {
+        /// Exit code; 128 and the number for a signal, as a shell says it
+        code: u8,
+    },
+    /// It never ran.
+    NotStarted {
+        /// Why not
+        reason: String,
+    },
+}
+
+/// The side process, if there is one. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct SideProcess {
-    pid: Pid,
-    ended: oneshot::Receiver<Ended>,
-    code: Option<u8>,
+    command: Arc<[OsString]>,
+    state: Arc<watch::Sender<State>>,
 }
 
 impl SideProcess {
-    /// Start `command` with the daemon's own environment and streams, in a process group of its
-    /// own; `None` for an empty one.
-    pub fn start(command: &[OsString], reaper: &Reaper) -> Result<Option<Self>, String> {
-        let Some((program, arguments)) = command.split_first() else {
-            return Ok(None);
+    /// Of an empty command there is none.
+    pub fn new(command: &[OsString]) -> Self {
+        let state = if command.is_empty() {
+            State::None
+        } else {
+            State::Waiting
         };
-        let started = reaper.start(|| {
-            let mut command = Command::new(program);
-            command
-                .args(arguments)
-                .process_group(0)
-                .spawn()
-                .map(|child| child.id())
-        });
-        let started = started.map_err(|error| {
-            let program = program.to_string_lossy();
-            format!(
-                "cannot start {program:?}, the command after --: {error}; correct the image's CMD"
-            )
-        })?;
-        tracing::info!(pid = started.pid.as_raw(), "side process started");
-        Ok(Some(Self {
-            pid: started.pid,
-            ended: started.ended,
-            code: None,
-        }))
+        Self {
+            command: command.into(),
+            state: Arc::new(watch::channel(state).0),
+        }
     }
 
-    /// Resolves with its exit code, 128 and the number for a signal, as a shell says it.
-    pub async fn ended(&mut self) -> u8 {
-        if let Some(code) = self.code {
-            return code;
+    /// Where it is in its life.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Its command, in one line.
+    pub fn command(&self) -> String {
+        let words = self.command.iter().map(|word| word.to_string_lossy());
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Start it with this environment and the daemon's streams, in a process group of its own, and
+    /// see it to its end.
+    pub async fn run(&self, environment: &Variables, reaper: &Reaper) {
+        let Some((program, arguments)) = self.command.split_first() else {
+            return;
+        };
+        if self.state() != State::Waiting {
+            return;
         }
-        let code = match (&mut self.ended).await {
+        let started = reaper.start(|| {
+            let mut command = Command::new(program);
+            let variables = environment.iter().map(|(name, value)| (name, value));
+            command.args(arguments).env_clear().envs(variables);
+            command.process_group(0).spawn().map(|child| child.id())
+        });
+        let started = match started {
+            Ok(started) => started,
+            Err(error) => {
+                let program = program.to_string_lossy();
+                let reason = format!(
+                    "cannot start {program:?}, the command after --: {error}; correct the image's CMD"
+                );
+                self.state.send_replace(State::NotStarted { reason });
+                return;
+            }
+        };
+        let pid = started.pid.as_raw();
+        tracing::info!(pid, "side process started");
+        self.state.send_replace(State::Running { pid });
+        let code = match started.ended.await {
             Ok(Ended::Exited(code)) => code as u8,
             Ok(Ended::Killed { signal, .. }) => 128u8.saturating_add(signal as u8),
             // The reaper goes away only with the whole daemon.
             Err(_) => 0,
         };
         tracing::info!(code, "side process ended");
-        self.code = Some(code);
-        code
+        self.state.send_replace(State::Ended { code });
     }
 
-    /// Ask it to stop and wait; its exit code, or 0 for one that the signal ended, as asked.
-    pub async fn stop(&mut self) -> u8 {
-        if let Some(code) = self.code {
-            return code;
+    /// Resolves when it will not run any more; never where there is none.
+    pub async fn over(&self) -> State {
+        let over = |state: &State| matches!(state, State::Ended { .. } | State::NotStarted { .. });
+        let mut states = self.state.subscribe();
+        // The sender is ours, so waiting cannot fail.
+        states
+            .wait_for(over)
+            .await
+            .map_or(State::None, |state| state.clone())
+    }
+
+    /// Pass a signal on.
+    pub fn signal(&self, signal: Signal) {
+        if let State::Running { pid } = self.state() {
+            // It may have ended just now.
+            let _ = kill(Pid::from_raw(pid), signal);
         }
-        // It may have ended just now.
-        let _ = kill(self.pid, Signal::SIGTERM);
-        match self.ended().await {
-            code if code == 128 + Signal::SIGTERM as u8 => 0,
-            code => code,
+    }
+
+    /// Ask it to stop and wait; its exit code, or 0 for one that the signal ended, as asked, and for
+    /// none.
+    pub async fn stop(&self, signal: Signal) -> u8 {
+        match self.state() {
+            State::None | State::NotStarted { .. } => return 0,
+            State::Waiting => {
+                let reason = "the workspace stopped first".to_owned();
+                self.state.send_replace(State::NotStarted { reason });
+                return 0;
+            }
+            State::Ended { code } => return code,
+            State::Running { .. } => self.signal(signal),
+        }
+        match self.over().await {
+            State::Ended { code } if code != 128 + signal as u8 => code,
+            _ => 0,
+        }
+    }
+
+    /// End it and what it started, whatever they say.
+    pub async fn end(&self) {
+        let State::Running { pid } = self.state() else {
+            return;
+        };
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            // It may have ended just now.
+            let _ = killpg(Pid::from_raw(pid), signal);
+            if tokio::time::timeout(LAST_WORDS, self.over()).await.is_ok() {
+                return;
+            }
         }
     }
 }

@@ -1,27 +1,33 @@
-//! Signals to the daemon: stop, hurry, reload.
+//! Signals to the daemon: stop, hurry, reload, and those that are the side process's affair.
 
 use std::io;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use nix::sys::signal::Signal;
+use tokio::signal::unix::{self, SignalKind, signal};
 
-use super::side_process::SideProcess;
+use super::side_process::{SideProcess, State};
 use crate::keys::Keys;
 
 /// Why the daemon stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// A signal, by name.
-    Signal(&'static str),
+    /// A signal.
+    Signal(Signal),
     /// The side process ended, with this exit code.
     SideProcess(u8),
+    /// The side process cannot be started, for this reason.
+    NoSideProcess(String),
 }
 
 /// The signals the daemon listens to.
 #[derive(Debug)]
 pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    hangup: unix::Signal,
+    quit: unix::Signal,
+    user1: unix::Signal,
+    user2: unix::Signal,
 }
 
 impl Signals {
@@ -31,24 +37,28 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
-    /// Wait for a reason to stop; SIGHUP reads the keys again.
-    pub async fn until_told(&mut self, side: Option<&mut SideProcess>, keys: &Keys) -> Told {
-        let ended = async {
-            match side {
-                Some(side) => side.ended().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::pin!(ended);
+    /// Wait for a reason to stop. SIGHUP reads the keys again; the others go to the side process.
+    pub async fn until_told(&mut self, side: &SideProcess, keys: &Keys) -> Told {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return Told::Signal("SIGTERM"),
-                _ = self.interrupt.recv() => return Told::Signal("SIGINT"),
+                _ = self.terminate.recv() => return Told::Signal(Signal::SIGTERM),
+                _ = self.interrupt.recv() => return Told::Signal(Signal::SIGINT),
                 _ = self.hangup.recv() => keys.reload(),
-                code = &mut ended => return Told::SideProcess(code),
+                _ = self.quit.recv() => side.signal(Signal::SIGQUIT),
+                _ = self.user1.recv() => side.signal(Signal::SIGUSR1),
+                _ = self.user2.recv() => side.signal(Signal::SIGUSR2),
+                over = side.over() => match over {
+                    State::NotStarted { reason } => return Told::NoSideProcess(reason),
+                    State::Ended { code } => return Told::SideProcess(code),
+                    // It is not over; `over` does not say so.
+                    State::None | State::Waiting | State::Running { .. } => {}
+                },
             }
         }
     }

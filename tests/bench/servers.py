@@ -123,6 +123,7 @@ class Podssh(Server):
             *("--user", self.stage.user, "--home", self.stage.home, "--shell", "/bin/sh"),
             *("--authorized-keys", self.stage.authorized_keys),
             *("--host-keys", self.stage.host_keys, "--max-startups", "5000", "--log-format", "text"),
+            *("--skel", "none"),
         ]
 
 

@@ -243,6 +243,8 @@ fn launch(setup: Setup) -> Daemon {
         .arg(root.join("authorized_keys"))
         .arg("--host-keys")
         .arg(root.join("run/host_keys"))
+        .arg("--control")
+        .arg(root.join("run/control.sock"))
         .arg("--ready-file")
         .arg(&ready_file)
         .args(&setup.args)
@@ -254,6 +256,7 @@ fn launch(setup: Setup) -> Daemon {
         .env("LANG", "C.UTF-8")
         .env("HOME", &home)
         .env("PODSSH_LOG_LEVEL", "debug")
+        .env("PODSSH_SKEL", "none") // this machine's own would fill the home
         .envs(setup.env.iter().map(|(name, value)| (name, value)))
         .current_dir(&home)
         .stdin(std::process::Stdio::null())

@@ -181,6 +181,7 @@ impl Pod {
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             )
             .env("HOME", self.path("home"))
+            .env("PODSSH_SKEL", "none") // this machine's own would fill the home
             .current_dir("/");
         command
     }

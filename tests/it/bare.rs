@@ -94,8 +94,10 @@ impl Place {
             "127.0.0.1:0",
         ]);
         command.args(["--log-level", "debug", "--log-format", "text"]);
+        command.env("PODSSH_SKEL", "none"); // this machine's own would fill the home
         command.arg("--authorized-keys").arg(self.keys());
         command.arg("--host-keys").arg(self.path("host_keys"));
+        command.arg("--control").arg(self.path("control.sock"));
         command.arg("--ready-file").arg(self.path("ready"));
     }
 

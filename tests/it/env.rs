@@ -152,7 +152,9 @@ fn the_clusters_noise_and_the_daemons_own_flags_stay_outside() {
         setup.args(["--env-allow", "CACHE_*", "--env-allow", "VAULT_ADDR"]);
     });
     for (kind, mut variables) in of_every_kind(&daemon) {
+        // What profile.d and `podssh status` need.
         variables.remove("PODSSH_SESSION_PATH");
+        variables.remove("PODSSH_CONTROL");
         for (name, value) in [
             ("APP_PORT", "8080"),
             ("VAULT_ADDR", "https://vault"),

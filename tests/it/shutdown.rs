@@ -185,6 +185,52 @@ fn the_side_process_is_asked_to_stop_and_waited_for() {
 }
 
 #[test]
+fn signals_that_are_the_side_process_s_affair_are_passed_on() {
+    let mut daemon = Daemon::start(|setup| {
+        let home = setup.home();
+        let script = format!(
+            "cd {0}; for s in QUIT USR1 USR2; do trap \"touch $s\" $s; done; \
+             trap 'touch INT; exit 3' INT; touch up; while :; do sleep 0.02; done",
+            text(&home)
+        );
+        setup.args(["--", "/bin/bash", "-c", &script]);
+    });
+    let written = |name: &str| {
+        eventually(name, PATIENCE, || {
+            daemon.home().join(name).exists().then_some(())
+        });
+    };
+    written("up");
+    for (signal, name) in [
+        (Signal::SIGQUIT, "QUIT"),
+        (Signal::SIGUSR1, "USR1"),
+        (Signal::SIGUSR2, "USR2"),
+        (Signal::SIGINT, "INT"),
+    ] {
+        daemon.signal(signal);
+        written(name);
+    }
+    assert_eq!(daemon.wait(PATIENCE), Some(3));
+}
+
+#[test]
+fn a_side_process_that_ignores_its_end_is_ended_with_its_group() {
+    let mut daemon = Daemon::start(|setup| {
+        let script = "trap '' TERM; sleep 600 & echo $! >pid; while :; do sleep 0.05; done";
+        setup.args(["--grace", "1s", "--", "/bin/bash", "-c", script]);
+    });
+    let pid = eventually("the side process runs", PATIENCE, || {
+        let pid = fs::read_to_string(daemon.home().join("pid")).ok()?;
+        pid.trim().parse().ok()
+    });
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait(PATIENCE), Some(0));
+    eventually("its group is gone", PATIENCE, || {
+        (!proc::is_alive(pid)).then_some(())
+    });
+}
+
+#[test]
 fn sessions_outlive_signals_that_are_no_business_of_the_daemon() {
     let daemon = Daemon::start(|_| ());
     let master = Master::connect(&daemon.client, &[]);
@@ -193,6 +239,7 @@ fn sessions_outlive_signals_that_are_no_business_of_the_daemon() {
         Signal::SIGHUP,
         Signal::SIGCHLD,
         Signal::SIGWINCH,
+        Signal::SIGUSR1,
     ] {
         daemon.signal(signal);
         assert_eq!(said::ok(&master.ssh("echo here")), "here\n", "{signal}");

@@ -12,6 +12,7 @@ use crate::bench::{Bench, output};
 
 fn places(bench: &Bench) -> HostKeyPlaces {
     HostKeyPlaces {
+        fallback: None,
         explicit: Some(bench.root.path().to_owned()),
         mounted: bench.path("mounted"),
         state: bench.path("state"),

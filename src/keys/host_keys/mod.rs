@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use ssh_key::{Certificate, HashAlg, PrivateKey, PublicKey};
 
 use super::mounts::Mounts;
+use crate::runtime_dir;
 
 /// Where a mounted host key is looked for when no directory is named.
 const MOUNTED: &str = "/etc/podssh/host_keys";
@@ -29,6 +30,9 @@ pub struct HostKeyPlaces {
     pub mounted: PathBuf,
     /// Else this one.
     pub state: PathBuf,
+    /// Else, where none can be made there, this one: for one run, so that a home that is full or
+    /// read-only keeps nobody out.
+    pub fallback: Option<PathBuf>,
     /// Our own uid: files of others are the operator's.
     pub uid: u32,
 }
@@ -40,6 +44,7 @@ impl HostKeyPlaces {
             explicit,
             mounted: PathBuf::from(MOUNTED),
             state: home.join(STATE),
+            fallback: Some(runtime_dir::path(uid).join("host_keys")),
             uid,
         }
     }
@@ -101,7 +106,26 @@ impl HostKeys {
         if !found.keys.is_empty() {
             return Ok(Self::new(found, &places.mounted, false));
         }
-        Self::in_directory(&places.state, &loader, true)
+        let kept = Self::in_directory(&places.state, &loader, true);
+        match (kept, &places.fallback) {
+            (Err(error), Some(fallback)) if lacks_keys(&loader, &places.state) => {
+                Self::for_this_run(fallback, &loader, &error)
+            }
+            (kept, _) => kept,
+        }
+    }
+
+    fn for_this_run(
+        directory: &Path,
+        loader: &file::Loader,
+        why: &HostKeyError,
+    ) -> Result<Self, HostKeyError> {
+        let mut keys = Self::in_directory(directory, loader, true).map_err(|_| why.clone())?;
+        let path = directory.display();
+        keys.warnings.push(format!(
+            "{why}; until then the host keys in {path} last for this run only, and clients that know another will say so"
+        ));
+        Ok(keys)
     }
 
     /// The keys, ed25519 first.
@@ -204,6 +228,13 @@ impl HostKeys {
             warnings,
         }
     }
+}
+
+/// As against one that holds an unusable key, which nothing may stand in for.
+fn lacks_keys(loader: &file::Loader, directory: &Path) -> bool {
+    loader
+        .load(directory)
+        .is_ok_and(|found| found.keys.is_empty())
 }
 
 fn known_hosts_line(marker: &str, host: &str, key: &mut PublicKey) -> Result<String, String> {

@@ -10,6 +10,7 @@ fn places(root: &Path) -> HostKeyPlaces {
         explicit: None,
         mounted: root.join("mounted"),
         state: root.join("a/b/state"),
+        fallback: None,
         uid,
     }
 }
@@ -191,6 +192,24 @@ fn no_place_for_a_key_names_the_fix() {
         error.contains("mount a Secret") && error.contains("make the home writable"),
         "{error}"
     );
+}
+
+#[test]
+fn a_home_that_takes_no_key_gets_one_for_this_run_and_an_unusable_key_does_not() {
+    let root = tempfile::tempdir().unwrap();
+    let mut places = places(root.path());
+    fs::write(root.path().join("a"), "a file where the home should be").unwrap();
+    places.fallback = Some(root.path().join("run/host_keys"));
+    let keys = HostKeys::load_or_generate(&places).unwrap();
+    assert_eq!(keys.directory(), root.path().join("run/host_keys"));
+    assert!(keys.warnings()[0].contains("this run only"));
+    let again = HostKeys::load_or_generate(&places).unwrap();
+    assert_eq!(identity(&again), identity(&keys));
+
+    fs::remove_file(root.path().join("a")).unwrap();
+    fs::create_dir_all(&places.state).unwrap();
+    fs::write(places.state.join("ssh_host_ed25519_key"), "damaged").unwrap();
+    HostKeys::load_or_generate(&places).unwrap_err();
 }
 
 #[test]
