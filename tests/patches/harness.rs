@@ -23,6 +23,7 @@ pub(crate) const NEWKEYS: u8 = 21;
 pub(crate) const KEX_ECDH_INIT: u8 = 30;
 pub(crate) const KEX_ECDH_REPLY: u8 = 31;
 pub(crate) const USERAUTH_REQUEST: u8 = 50;
+pub(crate) const USERAUTH_FAILURE: u8 = 51;
 pub(crate) const USERAUTH_SUCCESS: u8 = 52;
 pub(crate) const GLOBAL_REQUEST: u8 = 80;
 pub(crate) const REQUEST_SUCCESS: u8 = 81;

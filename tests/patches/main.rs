@@ -14,6 +14,7 @@ mod closing;
 mod flow_control;
 mod keepalive;
 mod receive;
+mod rejection;
 mod rekey;
 mod requests;
 mod security_key;

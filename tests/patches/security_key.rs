@@ -12,9 +12,8 @@ use russh::server::{Auth, Handler, VerifiedCertificate, VerifiedPublicKey};
 use ssh_key::encoding::Encode;
 use tokio::sync::mpsc;
 
-use crate::harness::{Packet, Peer, USERAUTH_REQUEST, USERAUTH_SUCCESS, config};
+use crate::harness::{Packet, Peer, USERAUTH_FAILURE, USERAUTH_REQUEST, USERAUTH_SUCCESS, config};
 
-const USERAUTH_FAILURE: u8 = 51;
 const PRESENT: u8 = 0x01;
 const VERIFIED: u8 = 0x04;
 
