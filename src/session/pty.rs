@@ -28,6 +28,8 @@ use crate::workspace::reaper::{Reaper, Started};
 
 /// One read: a terminal hands out a few KiB at a time.
 const READ: usize = 16 * 1024;
+/// A read of less than this has most likely taken all there was.
+const FEW: usize = 256;
 /// Output is sent on once this much has been gathered, or when there is no more for now.
 const SEND: usize = 32 * 1024;
 
@@ -154,8 +156,18 @@ fn duplicate(master: &(dyn MasterPty + Send)) -> anyhow::Result<AsyncFd<OwnedFd>
     let own = borrowed.try_clone_to_owned()?;
     let flags = OFlag::from_bits_retain(fcntl(&own, FcntlArg::F_GETFL)?);
     fcntl(&own, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(watch(own, Interest::READABLE)?)
+}
+
+/// Registered for what is waited for and no more: a terminal reports that it can be written to after
+/// each key its program has read, which would wake this thread once more for every echo.
+#[expect(
+    unsafe_code,
+    reason = "the safe call wants a promise that the descriptor keeps"
+)]
+fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` always returns the same descriptor, which stays open while it lives.
-    Ok(unsafe { AsyncFd::register(own)? })
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, interest)? })
 }
 
 /// Sizes beyond what a terminal can have, as 0 and 4294967295, become what it can.
@@ -206,7 +218,8 @@ async fn read(fd: &AsyncFd<OwnedFd>, linger: &mut Linger<'_>) -> Option<Bytes> {
     (!data.is_empty()).then(|| compact(data))
 }
 
-/// Read what is there. Nothing and no error: the end.
+/// Read what is there. Nothing and no error: the end. After a few bytes no more are looked for: an
+/// echo is one read.
 fn gather(fd: &OwnedFd, data: &mut Vec<u8>) -> io::Result<()> {
     while data.len() < SEND {
         data.reserve(READ);
@@ -219,6 +232,7 @@ fn gather(fd: &OwnedFd, data: &mut Vec<u8>) -> io::Result<()> {
             }
             // EIO: the last descriptor of the other side is closed, and all was read.
             Ok(0) | Err(_) => break,
+            Ok(few) if few < FEW => break,
             Ok(_) => {}
         }
     }
@@ -237,15 +251,23 @@ fn compact(data: Vec<u8>) -> Bytes {
 /// Peer to terminal. End of file closes nothing: a terminal has no half-close, as with sshd.
 async fn feed(reader: &mut Reader, fd: &AsyncFd<OwnedFd>) {
     while let Some(piece) = reader.chunk().await {
-        let mut rest = piece.as_ref();
-        while !rest.is_empty() {
-            let write = fd.async_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, rest)?));
-            match write.await {
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                // Nobody has the terminal open any more; what is typed is lost, as it would be.
-                Err(_) => break,
-            }
-        }
+        // Nobody has the terminal open any more; what is typed is lost, as it would be.
+        let _ = write(fd, &piece).await;
         reader.consumed(piece.len());
     }
+}
+
+async fn write(fd: &AsyncFd<OwnedFd>, mut rest: &[u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        match rustix::io::write(fd, rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => {
+                let own = watch(fd.get_ref().try_clone()?, Interest::WRITABLE)?;
+                let _ = own.writable().await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
