@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// Bytes a bulk channel may have outstanding while somebody types. OpenSSH's client adjusts its
-/// window every 96 KiB, so less would stop and go.
-const AHEAD: u32 = 192 * 1024;
+/// A bulk channel may send while it has no more bytes than this outstanding and somebody types.
+/// OpenSSH's client adjusts its window once it has read more than 96 KiB, so less would make each
+/// adjustment wait for [`PATIENCE`].
+const AHEAD: u32 = 96 * 1024;
 /// Typing is over this long after the last key: longer than between two keys of a fast typist.
 const TYPING: Duration = Duration::from_millis(500);
 /// A peer that adjusts its window rarely must not be waited for: go on after this.
