@@ -18,4 +18,5 @@ pub mod session;
 pub mod sftp;
 pub mod shutdown;
 pub mod user;
+pub mod workers;
 pub mod workspace;

@@ -13,7 +13,6 @@ mod identity;
 mod limits;
 mod roster;
 mod stream;
-mod workers;
 
 use std::sync::Arc;
 
@@ -27,7 +26,6 @@ pub use accept::{Bound, bind};
 use limits::{Connections, Startups};
 pub use roster::Present;
 use roster::Roster;
-pub use workers::Workers;
 
 /// What all connections share.
 #[derive(Debug)]

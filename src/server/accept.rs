@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::{Server, Workers, connection};
+use super::{Server, connection};
+use crate::workers::Workers;
 
 /// Connections waiting to be accepted: a gateway that drains brings everybody back at once.
 const BACKLOG: i32 = 1024;

@@ -1,7 +1,7 @@
 //! Requests carried out one after the other, in the order they came, as OpenSSH's server does: what
 //! a client can observe never depends on timing.
 //!
-//! Runs on a blocking thread; never sees the channel.
+//! Blocks; never sees the channel.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use super::writes::{self, Writes};
 use super::zone::Zone;
 use super::{Failure, Options};
 
-/// Replies of one run end about here, so that the next run can overlap with sending. Bytes.
+/// Replies of one run end about here, so that they are sent and others get their turn. Bytes.
 const RUN_OUTPUT: usize = 480 * 1024;
 /// Requests of one run end about here, so that the window opens in time. Bytes.
 const RUN_INPUT: usize = 1024 * 1024;

@@ -1,9 +1,9 @@
 //! SFTP version 3 (draft-ietf-secsh-filexfer-02) with OpenSSH's extensions, on one channel.
 //!
 //! `input` cuts bytes into packets, `request` makes them values, `engine` carries them out in the
-//! order they came, `worker` lends it a thread that may block, `output` holds the replies, `serve`
-//! moves all of it between the channel and the engine. Requests that are there already go to the
-//! engine together; while their replies are sent, the next ones are carried out.
+//! order they came, `output` holds the replies, `serve` moves all of it between the channel and the
+//! engine, which runs aside (`workers`) since its calls may block. Requests that are there already
+//! go to the engine together; while their replies are sent, the next ones are carried out.
 //! Memory is bounded by the channel's window and three batches of replies; no task is spawned, no
 //! directory changed, no descriptor inherited.
 
@@ -11,6 +11,8 @@ use std::io;
 use std::path::PathBuf;
 
 use nix::sys::resource::{Resource, getrlimit};
+
+use crate::workers::Lost;
 
 mod attributes;
 mod codec;
@@ -29,7 +31,6 @@ mod request;
 mod serve;
 mod status;
 mod tree;
-mod worker;
 mod writes;
 mod zone;
 
@@ -78,5 +79,5 @@ pub enum Failure {
     Home(#[source] io::Error),
     /// A defect of ours; ends this session only.
     #[error("the session's worker failed")]
-    Worker(#[source] tokio::task::JoinError),
+    Worker(#[from] Lost),
 }

@@ -162,3 +162,43 @@ fn everything_is_given_back_after_many_connections() {
     };
     eventually("descriptors and children as before", PATIENCE, same);
 }
+
+/// A lease makes truncate(2) wait for its holder, as a disk or a dead network file system would.
+#[test]
+fn a_file_call_that_hangs_holds_up_its_own_session_only() {
+    let daemon = Daemon::start(|_| ());
+    python::check(
+        &daemon,
+        python::PARAMIKO,
+        r#"
+import fcntl, signal, threading
+path = os.path.join(HOME, "leased")
+with open(path, "w") as file:
+    file.write("x" * 10)
+os.chown(path, os.stat(HOME).st_uid, -1)
+asked = threading.Event()
+signal.signal(signal.SIGIO, lambda *_: asked.set())
+holder = os.open(path, os.O_RDWR)
+fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
+hanging = connect()
+call = threading.Thread(target=hanging.open_sftp().truncate, args=("leased", 3))
+call.start()
+eventually(asked.is_set, "the call waits for the lease")
+
+for number in range(10):
+    beside = connect()
+    beside.open_sftp().mkdir("beside-%d" % number)
+    beside.close()
+assert hanging.open_sftp().listdir("beside-9") == []
+stdin, stdout, stderr = hanging.exec_command("echo said")
+assert stdout.read() == b"said\n"
+assert call.is_alive() and os.stat(path).st_size == 10, "the call did not hang"
+
+fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+call.join(30)
+assert not call.is_alive() and os.stat(path).st_size == 3
+hanging.close()
+"#,
+    );
+}

@@ -3,10 +3,19 @@
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+
+mod driver;
+mod watch;
+
+use driver::Driver;
+pub use driver::{Lost, aside};
+use watch::{Bell, Watch};
 
 /// More threads than this help nobody: a workspace has one user.
 const MOST: usize = 8;
@@ -15,9 +24,11 @@ const MOST: usize = 8;
 #[derive(Debug)]
 pub struct Workers {
     runtimes: Vec<Handle>,
-    threads: Vec<JoinHandle<()>>,
     next: AtomicUsize,
     stop: CancellationToken,
+    watch: Watch,
+    /// Disconnected once every runtime has come to its end.
+    ended: Mutex<Receiver<()>>,
 }
 
 impl Workers {
@@ -27,27 +38,24 @@ impl Workers {
             .map_or(1, usize::from)
             .min(MOST);
         let stop = CancellationToken::new();
-        let (mut runtimes, mut threads) = (Vec::new(), Vec::new());
+        let bell = Bell::default();
+        let (running, ended) = channel();
+        let (mut runtimes, mut drivers) = (Vec::new(), Vec::new());
         for number in 0..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            runtimes.push(runtime.handle().clone());
-            let stopped = stop.clone();
-            let work = move || {
-                runtime.block_on(stopped.cancelled());
-                // A blocking call that hangs must not hold up the end.
-                runtime.shutdown_background();
-            };
-            threads.push(
-                thread::Builder::new()
-                    .name(format!("worker-{number}"))
-                    .spawn(work)?,
-            );
+            let driver = Driver::new(number, stop.clone(), bell.clone(), running.clone())?;
+            runtimes.push(driver.handle());
+            drivers.push(Arc::new(driver));
+        }
+        drop(running);
+        for driver in &drivers {
+            Driver::start(Arc::clone(driver))?;
         }
         Ok(Self {
             runtimes,
-            threads,
             next: AtomicUsize::new(0),
+            watch: Watch::start(&bell, drivers, stop.clone())?,
             stop,
+            ended: Mutex::new(ended),
         })
     }
 
@@ -63,9 +71,10 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.cancel();
-        for thread in self.threads.drain(..) {
-            // A worker that panicked outside every task has said so already.
-            let _ = thread.join();
-        }
+        self.watch.join();
+        // Nothing is ever sent: this waits until all have ended. A thread that is still in a call
+        // which hangs is not waited for.
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv();
     }
 }

@@ -1,0 +1,116 @@
+//! One thread that looks after calls which take long, and sleeps while none are made.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::driver::Driver;
+
+/// A thread that has been in one call for one or two of these is relieved: little enough for a
+/// keystroke to wait, more than a call takes that does not wait for a disk.
+const TICK: Duration = Duration::from_millis(2);
+/// Ticks without a call after which the watch sleeps until somebody rings.
+const QUIET: u32 = 25;
+
+/// The watch, running.
+#[derive(Debug)]
+pub(super) struct Watch {
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Wakes the watch; costs next to nothing while it is awake.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bell(Arc<Ear>);
+
+#[derive(Debug, Default)]
+struct Ear {
+    awake: AtomicBool,
+    thread: OnceLock<Thread>,
+}
+
+impl Bell {
+    /// A call begins.
+    pub(super) fn ring(&self) {
+        if !self.0.awake.swap(true, Ordering::SeqCst)
+            && let Some(thread) = self.0.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+}
+
+impl Watch {
+    /// Look after `drivers`, which ring `bell`, until `stop`.
+    pub(super) fn start(
+        bell: &Bell,
+        drivers: Vec<Arc<Driver>>,
+        stop: CancellationToken,
+    ) -> io::Result<Self> {
+        let own = bell.clone();
+        let thread = thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(move || own.watch(drivers, &stop))?;
+        Ok(Self {
+            thread: Some(thread),
+        })
+    }
+
+    /// Wait for its end, after `stop`.
+    pub(super) fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It runs nothing that could panic.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Bell {
+    fn watch(&self, drivers: Vec<Arc<Driver>>, stop: &CancellationToken) {
+        let _ = self.0.thread.set(thread::current());
+        let mut seen: Vec<_> = drivers.iter().map(|driver| driver.calls()).collect();
+        let mut quiet = 0;
+        while !stop.is_cancelled() {
+            thread::park_timeout(TICK);
+            quiet += 1;
+            for (driver, before) in drivers.iter().zip(&mut seen) {
+                let now = driver.calls();
+                if now.1 != before.1 || now.0 != 0 {
+                    quiet = 0;
+                }
+                if now.0 != 0
+                    && now.0 == before.0
+                    && Driver::relieve(Arc::clone(driver), now.0).is_err()
+                {
+                    tracing::warn!("no thread to spare: a slow disk holds up connections");
+                }
+                *before = now;
+            }
+            if quiet > QUIET {
+                self.sleep(&drivers, &seen);
+                quiet = 0;
+            }
+        }
+        for driver in drivers {
+            driver.release();
+        }
+    }
+
+    /// Until the bell rings, unless a call has begun since `seen`.
+    fn sleep(&self, drivers: &[Arc<Driver>], seen: &[(u64, u64)]) {
+        self.0.awake.store(false, Ordering::SeqCst);
+        // Who begins a call counts it before ringing, so one of us notices the other.
+        if drivers
+            .iter()
+            .zip(seen)
+            .all(|(driver, seen)| driver.calls() == *seen)
+        {
+            thread::park();
+        }
+        self.0.awake.store(true, Ordering::SeqCst);
+    }
+}
