@@ -4,6 +4,7 @@
 
 mod forwarding;
 mod globs;
+mod rekey;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use tracing::Level;
 
 pub use self::forwarding::{Forwarding, Target};
 pub use self::globs::Globs;
+pub use self::rekey::RekeyLimit;
 use crate::cli::ServeArgs;
 use crate::logging::Format;
 use crate::user::{User, Wanted};
@@ -81,6 +83,8 @@ pub struct Limits {
     pub max_startups: usize,
     /// Failed authentication requests before the connection ends.
     pub max_auth_tries: usize,
+    /// When the keys of a connection are changed.
+    pub rekey: RekeyLimit,
 }
 
 /// Which variables reach a session; session/environment.rs has the fixed rules.
@@ -111,6 +115,7 @@ impl Config {
                 .filter(|value| !value.is_empty())
                 .map(PathBuf::from)
         };
+        let limits = parse_limits(&mut errors, &args);
         let wanted = Wanted {
             name: args.user,
             home: args.home,
@@ -127,13 +132,6 @@ impl Config {
             "none" | "" => Some(None),
             text => collect(&mut errors, address("--admin-listen", text)).map(Some),
         };
-        let limits = parse_limits(
-            &mut errors,
-            &args.keepalive,
-            &args.login_grace,
-            &args.max_startups,
-            &args.max_auth_tries,
-        );
         let grace = collect(&mut errors, duration("--grace", &args.grace));
         let forwarding = Forwarding::parse(&args.forward, &args.permit_open, &args.permit_listen);
         let forwarding = forwarding.map_err(|more| errors.extend(more)).ok();
@@ -208,22 +206,18 @@ pub fn duration(flag: &str, text: &str) -> Result<Duration, String> {
     Ok(parsed)
 }
 
-fn parse_limits(
-    errors: &mut Vec<String>,
-    keepalive: &str,
-    login_grace: &str,
-    max_startups: &str,
-    max_auth_tries: &str,
-) -> Option<Limits> {
-    let keepalive = collect(errors, duration("--keepalive", keepalive));
-    let login_grace = collect(errors, duration("--login-grace", login_grace));
-    let max_startups = collect(errors, count("--max-startups", max_startups));
-    let max_auth_tries = collect(errors, count("--max-auth-tries", max_auth_tries));
+fn parse_limits(errors: &mut Vec<String>, args: &ServeArgs) -> Option<Limits> {
+    let keepalive = collect(errors, duration("--keepalive", &args.keepalive));
+    let login_grace = collect(errors, duration("--login-grace", &args.login_grace));
+    let max_startups = collect(errors, count("--max-startups", &args.max_startups));
+    let max_auth_tries = collect(errors, count("--max-auth-tries", &args.max_auth_tries));
+    let rekey = collect(errors, RekeyLimit::parse(&args.rekey_limit));
     Some(Limits {
         keepalive: keepalive?,
         login_grace: login_grace?,
         max_startups: max_startups?,
         max_auth_tries: max_auth_tries?,
+        rekey: rekey?,
     })
 }
 

@@ -111,6 +111,14 @@ pub struct ServeArgs {
         default_value = "20"
     )]
     pub max_auth_tries: String,
+    /// Change a connection's keys after this many bytes, or this long, as sshd's RekeyLimit
+    #[arg(
+        long,
+        env = "PODSSH_REKEY_LIMIT",
+        value_name = "SIZE [DURATION]",
+        default_value = "16G 1d"
+    )]
+    pub rekey_limit: String,
     /// Variables of the daemon that sessions do not get, beside the cluster's own
     #[arg(
         long,

@@ -30,10 +30,6 @@ const WATCHDOG: Duration = Duration::from_secs(15 * 60);
 /// Each refused key costs an honest agent this long; there is nothing to guess.
 const REJECTION: Duration = Duration::from_millis(5);
 
-/// A rekey by volume far below the bounds of every cipher (RFC 4344 section 3), and daily.
-const REKEY_BYTES: usize = 16 << 30;
-const REKEY_TIME: Duration = Duration::from_secs(24 * 3600);
-
 /// Who we are, never somebody else. What follows the version is for npm's ssh2, of which VS Code's agent
 /// host and others are made: it asks for forwards of unix sockets only where the name is OpenSSH's or
 /// holds two digits in a row.
@@ -41,6 +37,8 @@ const IDENTIFICATION: &str = concat!("SSH-2.0-podssh_", env!("CARGO_PKG_VERSION"
 
 const KEX: &[kex::Name] = &[
     kex::MLKEM768X25519_SHA256,
+    kex::SNTRUP761X25519_SHA512,
+    kex::SNTRUP761X25519_SHA512_OPENSSH,
     kex::CURVE25519,
     kex::CURVE25519_PRE_RFC_8731,
     kex::DH_G16_SHA512,
@@ -94,9 +92,9 @@ pub(super) fn config(host_keys: &HostKeys, limits: &Limits) -> Config {
         manual_flow_control: true,
         event_buffer_size: QUEUE,
         limits: RekeyLimits {
-            rekey_write_limit: REKEY_BYTES,
-            rekey_read_limit: REKEY_BYTES,
-            rekey_time_limit: REKEY_TIME,
+            rekey_write_limit: limits.rekey.bytes,
+            rekey_read_limit: limits.rekey.bytes,
+            rekey_time_limit: limits.rekey.time,
         },
         inactivity_timeout: Some(WATCHDOG.max(limits.keepalive * (KEEPALIVES as u32 + 2))),
         keepalive_interval: Some(limits.keepalive),

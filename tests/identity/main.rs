@@ -29,5 +29,6 @@ mod host_keys;
 mod logins;
 mod mounts;
 mod parity;
+mod restricted;
 mod revocation;
 mod rotation;

@@ -34,6 +34,7 @@ mod keys;
 mod load;
 mod pty;
 mod rc;
+mod rekey;
 mod shell;
 mod shutdown;
 mod status;

@@ -115,6 +115,24 @@ impl Case {
         Self { name, how, verdict }
     }
 
+    /// Judges, with nothing beside it where it failed among others; how the two differ, if they do.
+    fn settle(&self, pair: &Pair, mut sshd: String, mut podssh: String) -> Result<(), String> {
+        let mut verdict = self.judge(&sshd, &podssh);
+        for _ in 0..AGAIN {
+            if verdict.is_ok() {
+                break;
+            }
+            sshd = outcomes(&[self], &pair.sshd).remove(0);
+            podssh = outcomes(&[self], &pair.podssh).remove(0);
+            verdict = self.judge(&sshd, &podssh);
+        }
+        verdict.map_err(|complaint| {
+            let (sshd, podssh) = shortened(&sshd, &podssh);
+            let name = self.name;
+            format!("=== {name}: {complaint}\n--- sshd\n{sshd}\n--- podssh\n{podssh}")
+        })
+    }
+
     fn judge(&self, sshd: &str, podssh: &str) -> Result<(), String> {
         let difference = match &self.verdict {
             Verdict::Same if sshd == podssh => return Ok(()),
@@ -135,6 +153,10 @@ impl Case {
         Ok(())
     }
 }
+
+/// How often a case that is not as the table says is tried again by itself. Cases have waits of their
+/// own ("nothing more for 0.3 s"), which a machine busy with their neighbours can stretch.
+const AGAIN: usize = 2;
 
 /// The outcomes of all `cases` on one server, in order; what can run beside others does.
 fn outcomes(cases: &[&Case], server: &Server) -> Vec<String> {
@@ -232,15 +254,9 @@ pub(crate) fn check(cases: &[Case]) {
         (sshd.join().unwrap(), podssh)
     });
     let mut report = String::new();
-    for (case, (sshd, podssh)) in cases.iter().zip(sshd.iter().zip(&podssh)) {
-        if let Err(complaint) = case.judge(sshd, podssh) {
-            let (sshd, podssh) = shortened(sshd, podssh);
-            let name = case.name;
-            writeln!(
-                report,
-                "=== {name}: {complaint}\n--- sshd\n{sshd}\n--- podssh\n{podssh}"
-            )
-            .unwrap();
+    for (case, (sshd, podssh)) in cases.iter().zip(sshd.into_iter().zip(podssh)) {
+        if let Err(difference) = case.settle(&pair, sshd, podssh) {
+            writeln!(report, "{difference}").unwrap();
         }
     }
     assert!(report.is_empty(), "\n{report}");

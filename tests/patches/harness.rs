@@ -280,7 +280,7 @@ impl Reply {
 /// The client's end of a connection.
 pub(crate) struct Peer {
     stream: DuplexStream,
-    kex: &'static str,
+    kex: kex::Name,
 }
 
 impl Peer {
@@ -292,15 +292,22 @@ impl Peer {
     where
         H::Error: std::fmt::Debug,
     {
+        let (mut peer, session) = Self::greet(config, handler).await;
+        peer.finish_kex().await;
+        (peer, session)
+    }
+
+    /// Start a server and exchange KEXINIT with it.
+    pub(crate) async fn greet<H: Handler + Send + 'static>(
+        config: Config,
+        handler: H,
+    ) -> (Self, RunningSession<H>)
+    where
+        H::Error: std::fmt::Debug,
+    {
         let (stream, server) = tokio::io::duplex(1 << 20);
-        let mut peer = Self {
-            stream,
-            kex: if config.preferred.kex[0] == kex::NONE {
-                "none"
-            } else {
-                "curve25519-sha256"
-            },
-        };
+        let kex = config.preferred.kex[0];
+        let mut peer = Self { stream, kex };
         peer.stream.write_all(b"SSH-2.0-patches\r\n").await.unwrap();
         let session = soon(server::run_stream(Arc::new(config), server, handler))
             .await
@@ -308,7 +315,6 @@ impl Peer {
         while peer.stream.read_u8().await.unwrap() != b'\n' {}
         peer.expect(KEXINIT).await;
         peer.send(peer.kexinit()).await;
-        peer.finish_kex().await;
         (peer, session)
     }
 
@@ -343,7 +349,7 @@ impl Peer {
         let mut packet = Packet::new(KEXINIT);
         packet.0.extend_from_slice(&[0; 16]);
         for names in [
-            &format!("{},ext-info-c", self.kex),
+            &format!("{},ext-info-c", self.kex.as_ref()),
             "ssh-ed25519",
             "none",
             "none",
@@ -361,7 +367,7 @@ impl Peer {
 
     /// The rest of a key exchange, after both KEXINIT.
     pub(crate) async fn finish_kex(&mut self) {
-        if self.kex != "none" {
+        if self.kex != kex::NONE {
             // The base point: any point will do.
             let mut point = [0; 32];
             point[0] = 9;

@@ -12,7 +12,9 @@ mod harness;
 
 mod closing;
 mod flow_control;
+mod host_bound;
 mod keepalive;
+mod post_quantum;
 mod receive;
 mod rejection;
 mod rekey;
