@@ -1,4 +1,4 @@
-//! The admin listener: `/livez`, `/readyz` and `/metrics`, and nothing else. Changes nothing.
+//! The admin listener: `/livez`, `/readyz`, `/metrics` and `/activity`, and nothing else. Changes nothing.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,13 +16,19 @@ use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
 use crate::shutdown::Tasks;
+use crate::workspace::reaper::Reaper;
 
 /// A prober that sends its request slower than this is none.
 const HEADERS: Duration = Duration::from_secs(10);
 
 /// Answer until the daemon stops. Ready from the first answer on, until it drains: the listener is
 /// bound before and served after everything else is up.
-pub async fn serve(listener: StdListener, metrics: Arc<Metrics>, tasks: Tasks) -> io::Result<()> {
+pub async fn serve(
+    listener: StdListener,
+    metrics: Arc<Metrics>,
+    reaper: Reaper,
+    tasks: Tasks,
+) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     loop {
         let accepted = tokio::select! {
@@ -34,9 +40,9 @@ pub async fn serve(listener: StdListener, metrics: Arc<Metrics>, tasks: Tasks) -
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (metrics, state) = (Arc::clone(&metrics), tasks.clone());
+        let (metrics, reaper, state) = (Arc::clone(&metrics), reaper.clone(), tasks.clone());
         let service = service_fn(move |request| {
-            let response = answer(&request, &metrics, state.is_draining());
+            let response = answer(&request, &metrics, &reaper, state.is_draining());
             async move { Ok::<_, Infallible>(response) }
         });
         let connection = http1::Builder::new()
@@ -55,14 +61,25 @@ pub async fn serve(listener: StdListener, metrics: Arc<Metrics>, tasks: Tasks) -
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics, draining: bool) -> Response<Full<Bytes>> {
+fn answer(
+    request: &Request<Incoming>,
+    metrics: &Metrics,
+    reaper: &Reaper,
+    draining: bool,
+) -> Response<Full<Bytes>> {
     let (status, body) = match request.uri().path() {
         "/readyz" if draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
         "/livez" | "/readyz" => (StatusCode::OK, "ok\n".to_owned()),
         "/metrics" => (StatusCode::OK, metrics.text()),
+        "/activity" => {
+            let report = metrics.activity(reaper.running());
+            // Strings and numbers: it cannot fail.
+            let text = serde_json::to_string(&report).unwrap_or_default();
+            (StatusCode::OK, text + "\n")
+        }
         _ => (
             StatusCode::NOT_FOUND,
-            "there are /livez, /readyz and /metrics\n".to_owned(),
+            "there are /livez, /readyz, /metrics and /activity\n".to_owned(),
         ),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));

@@ -6,15 +6,25 @@
 
 mod connect;
 mod host_keys;
+mod keys;
+mod place;
+mod render;
 mod serve;
 mod status;
+mod up;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 
 pub use self::connect::ConnectArgs;
 pub use self::host_keys::HostKeysArgs;
+pub use self::keys::{KeysAction, KeysArgs};
+pub use self::place::PlaceArgs;
+pub use self::render::RenderArgs;
 pub use self::serve::ServeArgs;
 pub use self::status::StatusArgs;
+pub use self::up::{DownArgs, ListArgs, SshConfigArgs, UpArgs};
+pub use self::workspace::WorkspaceArgs;
 
 /// An SSH server written for one place: inside a development container on Kubernetes.
 #[derive(Debug, Parser)]
@@ -36,6 +46,18 @@ pub enum Command {
     HostKeys(HostKeysArgs),
     /// Tell how the workspace is: connections, start hooks, side process, the last end
     Status(StatusArgs),
+    /// Print the Kubernetes objects of a workspace as YAML
+    Render(RenderArgs),
+    /// Make a workspace in a cluster, or bring it up to date, and wait until it answers
+    Up(Box<UpArgs>),
+    /// Remove a workspace from a cluster; its home volume and keys stay, unless told otherwise
+    Down(DownArgs),
+    /// Print the workspaces of a namespace
+    List(ListArgs),
+    /// Change or print who may log in to a workspace
+    Keys(KeysArgs),
+    /// Print the ssh client's configuration for a workspace, with its host key
+    SshConfig(SshConfigArgs),
 }
 
 impl Cli {

@@ -1,11 +1,22 @@
 //! One file a subcommand. Each takes its arguments and returns an exit code.
 
+mod banner;
+mod client_config;
 pub mod connect;
+pub mod down;
 pub mod host_keys;
+pub mod keys;
+pub mod list;
+mod place;
+mod progress;
 mod ready;
+pub mod render;
 pub mod serve;
 mod sockets;
+pub mod ssh_config;
 pub mod status;
+pub mod up;
+mod wanted;
 
 use std::fmt::Display;
 use std::io::Write;

@@ -70,6 +70,8 @@ pub struct KeySources {
     pub principals: Vec<String>,
     /// `--revoked-keys`
     pub revoked: Option<PathBuf>,
+    /// `--keys-from-secret`: its name, and where the API's credentials are.
+    pub secret: Option<(String, PathBuf)>,
 }
 
 /// Limits of a connection.
@@ -161,6 +163,10 @@ impl Config {
                         revoked: args
                             .revoked_keys
                             .filter(|path| !path.as_os_str().is_empty()),
+                        secret: args
+                            .keys_from_secret
+                            .filter(|name| !name.is_empty())
+                            .map(|name| (name, args.api_credentials)),
                     },
                     host_keys: args.host_keys.filter(|path| !path.as_os_str().is_empty()),
                     limits,

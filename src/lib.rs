@@ -1,9 +1,11 @@
 //! podssh: an SSH server for one place, inside a development container on Kubernetes.
 
+pub mod activity;
 pub mod admin;
 pub mod allocator;
 pub mod channel;
 pub mod cli;
+pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod control;

@@ -15,6 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
+use crate::activity::{Activity, Report};
 use crate::keys::{KeyErrorKind, Keys};
 
 /// How a login went.
@@ -39,6 +40,7 @@ pub struct Metrics {
     open: Gauge<i64, AtomicI64>,
     logins: Family<LoginLabels, Counter>,
     revoked: Counter<u64, AtomicU64>,
+    activity: Activity,
 }
 
 impl Default for Metrics {
@@ -68,6 +70,7 @@ impl Default for Metrics {
             open,
             logins,
             revoked,
+            activity: Activity::default(),
         }
     }
 }
@@ -152,6 +155,16 @@ impl Metrics {
     /// A live connection was ended because its key left.
     pub fn revoked(&self) {
         self.revoked.inc();
+    }
+
+    /// A client did something.
+    pub fn active(&self) {
+        self.activity.touch();
+    }
+
+    /// When a client last did something, and what is open.
+    pub fn activity(&self, programs: usize) -> Report {
+        self.activity.report(self.open.get(), programs)
     }
 
     /// Everything, in the OpenMetrics text format.

@@ -19,7 +19,7 @@ pub struct ServeArgs {
         default_value = "[::]:2222"
     )]
     pub listen: Vec<String>,
-    /// Listener for /livez, /readyz and /metrics; `none` turns it off
+    /// Listener for /livez, /readyz, /metrics and /activity; `none` turns it off
     #[arg(
         long,
         env = "PODSSH_ADMIN_LISTEN",
@@ -67,6 +67,18 @@ pub struct ServeArgs {
     /// Revoked keys: a plain list or an OpenSSH KRL
     #[arg(long, env = "PODSSH_REVOKED_KEYS", value_name = "PATH")]
     pub revoked_keys: Option<PathBuf>,
+    /// Secret of the pod's namespace to follow by the API as a source of keys. Needs a token that may get,
+    /// list and watch it, which whoever logs in can use too. Without this flag no API is ever asked
+    #[arg(long, env = "PODSSH_KEYS_FROM_SECRET", value_name = "NAME")]
+    pub keys_from_secret: Option<String>,
+    /// Where that token, ca.crt and namespace are
+    #[arg(
+        long,
+        env = "PODSSH_API_CREDENTIALS",
+        value_name = "DIR",
+        default_value = "/var/run/secrets/kubernetes.io/serviceaccount"
+    )]
+    pub api_credentials: PathBuf,
     /// Host keys; generated there once if missing [default: /etc/podssh/host_keys if it holds a
     /// key, else ~/.local/state/podssh/host_keys]
     #[arg(long, env = "PODSSH_HOST_KEYS", value_name = "DIR")]

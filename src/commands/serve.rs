@@ -15,8 +15,9 @@ use tokio::runtime::Builder;
 use super::sockets::Sockets;
 use super::{Failed, ready, report};
 use crate::cli::ServeArgs;
+use crate::cluster::KeyWatch;
 use crate::config::{self, Config};
-use crate::keys::{self, HostKeyPlaces, HostKeys, KeyErrorKind, Keys, Sources};
+use crate::keys::{self, Feed, HostKeyPlaces, HostKeys, KeyErrorKind, Keys, Sources};
 use crate::metrics::Metrics;
 use crate::server::Server;
 use crate::session::Workspace;
@@ -183,6 +184,10 @@ fn sources(config: &Config) -> Sources {
         user_ca: config.keys.user_ca.clone(),
         principals: config.keys.principals.clone(),
         revoked_keys: config.keys.revoked.clone(),
+        feed: config.keys.secret.as_ref().map(|(name, _)| {
+            let path = Path::new("secret").join(name);
+            Arc::new(Feed::new(path))
+        }),
     }
 }
 
@@ -241,10 +246,27 @@ impl Daemon {
         self.tasks.spawn("keys", follow);
         self.life.record(|_| ()).await;
         self.answer_control(config, &sockets, server);
+        self.follow_secret(config);
         self.listen(config, sockets, server, workers)?;
         self.start_up(config);
         let told = signals.until_told(&self.side, &self.keys).await;
         Ok(self.stop(told, &mut signals, server, config.grace).await)
+    }
+
+    /// Keys by the API, where they are asked for; else nothing of it is touched.
+    fn follow_secret(&self, config: &Config) {
+        let (Some((name, credentials)), Some(feed)) = (&config.keys.secret, self.keys.feed())
+        else {
+            return;
+        };
+        let watch = KeyWatch::new(name, credentials, feed, Arc::clone(&self.keys));
+        let stopping = self.tasks.clone();
+        self.tasks.spawn("keys by the API", async move {
+            tokio::select! {
+                () = watch.follow() => {}
+                () = stopping.stopping() => {}
+            }
+        });
     }
 
     /// Start hooks, then the side process; and whoever watches over them. SSH is served meanwhile.
@@ -313,10 +335,13 @@ impl Daemon {
             );
         }
         if let Some(bound) = sockets.admin {
-            tracing::info!(admin = %bound.address, "answering /livez, /readyz and /metrics");
+            tracing::info!(admin = %bound.address, "answering /livez, /readyz, /metrics and /activity");
             let (metrics, tasks) = (Arc::clone(&self.metrics), self.tasks.clone());
-            self.tasks
-                .spawn("admin", admin::serve(bound.into_listener(), metrics, tasks));
+            let reaper = self.workspace.reaper.clone();
+            self.tasks.spawn(
+                "admin",
+                admin::serve(bound.into_listener(), metrics, reaper, tasks),
+            );
         }
         let Some(path) = &config.ready_file else {
             return Ok(());

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use ssh_key::public::KeyData;
 use ssh_key::{Certificate, PublicKey};
 
 use super::error::KeyError;
+use super::feed::Feed;
 use super::grant::{Denied, Grant};
 use super::key_type;
 use super::line::Line;
@@ -32,6 +34,8 @@ pub struct Sources {
     pub principals: Vec<String>,
     /// Plain list or KRL.
     pub revoked_keys: Option<PathBuf>,
+    /// A source that somebody else follows.
+    pub feed: Option<Arc<Feed>>,
 }
 
 impl Sources {

@@ -65,12 +65,23 @@ impl<'a> Loading<'a> {
         for path in sources.authorized_keys.iter().chain(&sources.home_path()) {
             loading.source(path, Role::AuthorizedKeys);
         }
+        if let Some(feed) = &sources.feed {
+            let (source, lost) = feed.read();
+            loading.stale += usize::from(lost.is_some());
+            loading.errors.extend(lost);
+            loading.texts(feed.path(), source, Role::AuthorizedKeys);
+        }
         loading
     }
 
     fn source(&mut self, path: &Path, role: Role) {
         self.errors.extend(self.reader.staleness(path));
-        match self.reader.source(path) {
+        let source = self.reader.source(path);
+        self.texts(path, source, role);
+    }
+
+    fn texts(&mut self, path: &Path, source: Source, role: Role) {
+        match source {
             Source::Texts(texts) => texts.iter().for_each(|text| self.text(text, role)),
             Source::Broken(error) => self.keep(path, role, error),
         }

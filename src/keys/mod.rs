@@ -23,9 +23,11 @@
 
 mod addresses;
 mod certificate;
+mod check;
 mod entry;
 mod entry_options;
 mod error;
+mod feed;
 mod file;
 mod grant;
 mod host_keys;
@@ -44,9 +46,13 @@ mod timespec;
 mod trust;
 mod watch;
 
+pub use check::{count_entries, fingerprints};
 pub use error::{KeyError, KeyErrorKind};
+pub use feed::Feed;
 pub use grant::{CertificateIdentity, Denied, Grant, Identity};
-pub use host_keys::{HostKey, HostKeyError, HostKeyPlaces, HostKeys};
+pub use host_keys::{
+    HostKey, HostKeyError, HostKeyPlaces, HostKeys, fresh_host_keys, known_hosts_line_of,
+};
 pub use key_set::{KeySet, Sources};
 pub use offer::{Credential, Offer};
 pub use options::{HostPort, Options, Permission};

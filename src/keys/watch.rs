@@ -17,6 +17,7 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Notify, watch};
 
 use super::error::KeyError;
+use super::feed::Feed;
 use super::key_set::{KeySet, Sources};
 
 /// The kubelet's swap is five events in well under a millisecond; read once, after the last.
@@ -53,6 +54,11 @@ impl Keys {
     /// The key set in force.
     pub fn current(&self) -> Arc<KeySet> {
         Arc::clone(&self.current.borrow())
+    }
+
+    /// The source that is told, if there is one.
+    pub fn feed(&self) -> Option<Arc<Feed>> {
+        self.sources.feed.clone()
     }
 
     /// Hear of every key set that differs from the one before.

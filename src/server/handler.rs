@@ -97,6 +97,9 @@ impl Handler {
         let Some(inbox) = self.table.get(channel) else {
             return false;
         };
+        if !data.is_empty() {
+            self.server.metrics.active();
+        }
         if data.len() <= KEYSTROKE && self.terminals.contains(&channel) {
             self.table.typing().key();
         }
@@ -210,6 +213,7 @@ impl Handler {
         match setup.check(&program) {
             Ok(()) => {
                 session.channel_success(channel)?;
+                self.server.metrics.active();
                 if setup.has_terminal() {
                     self.terminals.insert(channel);
                 }

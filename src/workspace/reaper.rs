@@ -93,6 +93,14 @@ impl Reaper {
         })
     }
 
+    /// How many started processes have not ended.
+    pub fn running(&self) -> usize {
+        self.children
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
     /// Do something that no start may come between.
     pub fn exclusively<T>(&self, work: impl FnOnce() -> T) -> T {
         let _children = self.children.lock().unwrap_or_else(PoisonError::into_inner);

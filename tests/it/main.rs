@@ -21,6 +21,7 @@ mod python;
 mod said;
 mod terminal;
 
+mod activity;
 mod background;
 mod cli;
 mod env;

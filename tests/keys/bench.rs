@@ -28,6 +28,7 @@ impl Bench {
             user_ca: vec![path.join("user_ca")],
             principals: Vec::new(),
             revoked_keys: None,
+            feed: None,
         };
         let user = output(Command::new("id").arg("-un"));
         Self {

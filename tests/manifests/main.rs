@@ -11,8 +11,10 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod difference;
 mod kustomize;
 
 mod gateway;
+mod rendered;
 mod schema;
 mod workspace;

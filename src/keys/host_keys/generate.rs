@@ -10,12 +10,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use ssh_key::{Algorithm, EcdsaCurve, LineEnding, PrivateKey};
+use ssh_key::{Algorithm, EcdsaCurve};
 
 use super::HostKeyError;
+use super::fresh::key_texts;
 
 const TEMPORARY: &str = ".podssh-new-";
-const KEYS: [(&str, Algorithm); 2] = [
+pub(super) const KEYS: [(&str, Algorithm); 2] = [
     ("ssh_host_ed25519_key", Algorithm::Ed25519),
     (
         "ssh_host_ecdsa_key",
@@ -99,10 +100,7 @@ struct Temporary {
 }
 
 fn write_temporary(directory: &Path, name: &str, algorithm: Algorithm) -> io::Result<Temporary> {
-    let mut key = PrivateKey::random(&mut rand::rng(), algorithm).map_err(io::Error::other)?;
-    key.set_comment("podssh");
-    let text = key.to_openssh(LineEnding::LF).map_err(io::Error::other)?;
-    let public = key.public_key().to_openssh().map_err(io::Error::other)?;
+    let (text, public) = key_texts(algorithm)?;
     let path = directory.join(format!("{TEMPORARY}{:016x}-{name}", rand::random::<u64>()));
     let mut file = OpenOptions::new()
         .write(true)

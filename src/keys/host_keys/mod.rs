@@ -5,6 +5,7 @@
 //! client like an attack. Never writes where it found a key of somebody else's making.
 
 mod file;
+mod fresh;
 mod generate;
 
 use std::fmt::Write as _;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use ssh_key::{Certificate, HashAlg, PrivateKey, PublicKey};
 
+pub use self::fresh::{fresh_host_keys, known_hosts_line_of};
 use super::mounts::Mounts;
 use crate::runtime_dir;
 

@@ -53,6 +53,7 @@ impl World {
             user_ca: Vec::new(),
             principals: Vec::new(),
             revoked_keys: None,
+            feed: None,
         };
         Self { root, sources }
     }

@@ -47,6 +47,7 @@ fn sources(root: &Path) -> Sources {
         user_ca: Vec::new(),
         principals: Vec::new(),
         revoked_keys: None,
+        feed: None,
     }
 }
 
