@@ -1,6 +1,6 @@
 # Each target installs what it needs and may be the first one run on a fresh machine.
 # CARGO_TARGET_DIR is not honoured: tests, demo and image take the binary from target/release.
-.PHONY: build demo test bench soak fmt clean
+.PHONY: build demo test bench soak fuzz sbom fmt clean
 
 unexport CARGO_TARGET_DIR
 
@@ -20,8 +20,18 @@ bench: build ## podssh against OpenSSH's sshd; QUICK=1 takes minutes, ONLY=bulk,
 	@scripts/install bench
 	@. scripts/env.sh && $$PODSSH_PYTHON tests/bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
-soak: ## hours of mixed load
-	@echo "make soak: not built yet" >&2; exit 69
+soak: ## the long versions of the fault tests, fuzzing, the release built twice; SOAK=30m for how long
+	@scripts/soak $(SOAK)
+
+fuzz: ## fuzzing alone; FUZZ=600 for ten minutes a target, a TARGET by its name in tests/fuzz
+	@scripts/install test
+	@patches/apply
+	@. scripts/env.sh && PODSSH_FUZZ_SECONDS=$(or $(FUZZ),60) cargo test --locked --test fuzz -- --nocapture $(TARGET)
+
+sbom: ## the bill of materials, target/podssh.cdx.json
+	@patches/apply
+	@mkdir -p target
+	@scripts/sbom >target/podssh.cdx.json && echo target/podssh.cdx.json
 
 fmt: ## format the code
 	@patches/apply

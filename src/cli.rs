@@ -5,6 +5,8 @@
 //! subcommand, name the argument parser.
 
 mod connect;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod host_keys;
 mod keys;
 mod place;

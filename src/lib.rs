@@ -11,6 +11,8 @@ pub mod config;
 pub mod control;
 pub mod exit_code;
 pub mod forward;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod keys;
 pub mod logging;
 pub mod metrics;

@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::activity::{Activity, Report};
 use crate::keys::{KeyErrorKind, Keys};
+use crate::shutdown::Tasks;
 
 /// How a login went.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
@@ -75,6 +76,22 @@ impl Default for Metrics {
     }
 }
 
+/// How many tasks run when somebody looks: one that never ends shows here.
+#[derive(Debug)]
+struct Running(Tasks);
+
+impl Collector for Running {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let figure = ConstGauge::new(self.0.running() as i64);
+        figure.encode(encoder.encode_descriptor(
+            "tasks",
+            "Tasks running",
+            None,
+            MetricType::Gauge,
+        )?)
+    }
+}
+
 /// The key sources as they are when somebody looks.
 #[derive(Debug)]
 struct KeySources(Arc<Keys>);
@@ -126,12 +143,12 @@ impl Drop for OpenConnection {
 }
 
 impl Metrics {
-    /// With the figures of the key sources.
-    pub fn of(keys: Arc<Keys>) -> Self {
+    /// With the figures of the key sources and of the daemon's tasks.
+    pub fn of(keys: Arc<Keys>, tasks: Tasks) -> Self {
         let mut metrics = Self::default();
-        metrics
-            .registry
-            .register_collector(Box::new(KeySources(keys)));
+        let registry = &mut metrics.registry;
+        registry.register_collector(Box::new(KeySources(keys)));
+        registry.register_collector(Box::new(Running(tasks)));
         metrics
     }
 

@@ -8,6 +8,8 @@ mod auth;
 mod callbacks;
 mod connection;
 mod forwards;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod handler;
 mod identity;
 mod limits;

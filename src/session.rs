@@ -7,6 +7,8 @@
 mod command;
 mod environment;
 mod exit;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod modes;
 mod pipes;
 mod pty;

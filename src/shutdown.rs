@@ -47,6 +47,11 @@ impl Tasks {
         self.tracker.spawn_on(future.instrument(span), handle)
     }
 
+    /// How many tasks run.
+    pub fn running(&self) -> usize {
+        self.tracker.len()
+    }
+
     /// Begin stage one. The first reason wins: it is what caused everything after it.
     pub fn drain(&self, reason: &str) {
         self.set_reason(reason);

@@ -3,6 +3,9 @@
 //! Standard output carries tunnel bytes only; every word for the user goes to standard error. Sends
 //! HTTP/1.1, which every gateway speaks, and retries while a workspace starts.
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};

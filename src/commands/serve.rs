@@ -216,9 +216,9 @@ impl Daemon {
         };
         let keys = Keys::start(sources(config));
         Self {
+            metrics: Arc::new(Metrics::of(Arc::clone(&keys), tasks.clone())),
             tasks,
             plumbing: Tasks::default(),
-            metrics: Arc::new(Metrics::of(Arc::clone(&keys))),
             keys,
             workspace: Arc::new(workspace),
             side: SideProcess::new(&config.command),

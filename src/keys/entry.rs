@@ -138,6 +138,4 @@ fn trim_start(text: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod fuzz;
-#[cfg(test)]
 mod tests;

@@ -29,6 +29,8 @@ mod entry_options;
 mod error;
 mod feed;
 mod file;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod grant;
 mod host_keys;
 mod key_set;

@@ -84,9 +84,11 @@ impl Setup {
         accepted && fits
     }
 
-    /// `pty-req`: whether there will be a terminal. A second one is refused, as sshd does.
+    /// `pty-req`: whether there will be a terminal. A second one is refused, as sshd does, and so is
+    /// one whose TERM no program could be given.
     pub fn pty(&mut self, request: PtyRequest) -> bool {
-        let granted = self.connection.options.permits(Permission::Pty) && self.pty.is_none();
+        let permitted = self.connection.options.permits(Permission::Pty) && self.pty.is_none();
+        let granted = permitted && !request.term.contains('\0');
         if granted {
             self.pty = Some(request);
         }

@@ -275,10 +275,12 @@ pub(super) async fn drive(
             request = control.next() => match request {
                 Request::Closed => {
                     // What came before the close is owed to the process still.
-                    tokio::select! {
-                        () = &mut input, if !input_done => {}
-                        () = &mut stopping => {}
-                        () = tokio::time::sleep(owed) => {}
+                    if !input_done {
+                        tokio::select! {
+                            () = &mut input => {}
+                            () = &mut stopping => {}
+                            () = tokio::time::sleep(owed) => {}
+                        }
                     }
                     return Exit::Abandoned;
                 }

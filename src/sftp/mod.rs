@@ -20,6 +20,8 @@ mod copy;
 mod engine;
 mod extensions;
 mod files;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod handles;
 mod home;
 mod input;

@@ -111,6 +111,25 @@ fn a_command_without_a_terminal_is_not_left_running_for_nobody() {
 }
 
 #[test]
+fn a_command_whose_input_has_ended_finds_its_output_closed_as_soon_as_its_client_leaves() {
+    let daemon = Daemon::start(|_| ());
+    let mut command = daemon.client.command("ssh");
+    command.args(["-n", "workspace", "echo $$ >pid; exec yes"]);
+    command.stdout(Stdio::piped()); // which nobody reads
+    let session = Background::start(&mut command);
+    let pid = number_in(&daemon.home().join("pid"));
+    // The end of the input is with the daemon: it is sent before any output is taken.
+    said::ok(&daemon.ssh(["true"]));
+    let left = Instant::now();
+    drop(session);
+    eventually("yes is told by its pipe", PATIENCE, || {
+        (!proc::is_alive(pid)).then_some(())
+    });
+    // What is owed to a process that still reads is waited for thirty seconds.
+    assert!(left.elapsed() < AT_ONCE, "{:?}", left.elapsed());
+}
+
+#[test]
 fn no_zombie_is_left_behind() {
     let daemon = Daemon::start(|_| ());
     let master = Master::connect(&daemon.client, &[]);

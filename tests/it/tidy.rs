@@ -180,7 +180,13 @@ fn arrows_never_point_back() {
 #[test]
 fn unsafe_code_is_in_the_audited_places() {
     only_in(
-        &["unsafe {", "unsafe fn", "unsafe impl"],
+        &[
+            "unsafe {",
+            "unsafe fn",
+            "unsafe impl",
+            "unsafe extern",
+            "unsafe_code",
+        ],
         &["allocator.rs", "session/command.rs", "session/pty.rs"],
         "unsafe needs an audit",
     );
