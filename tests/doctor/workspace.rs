@@ -37,7 +37,7 @@ impl Workspace {
             shell: "/bin/bash".into(),
         };
         let mut surroundings = Surroundings::here(user, Settings::default());
-        surroundings.root = root.path().to_owned();
+        surroundings.root = PathBuf::from(root.path());
         surroundings.groups = vec![surroundings.user.gid.as_raw()];
         surroundings.path = vec!["/usr/local/bin".into(), "/bin".into()];
         surroundings.cpus = 4;
