@@ -264,20 +264,49 @@ fn assert_found(complaints: &[(String, String)], check: &str, words: &str) {
 }
 
 #[test]
-fn in_a_glibc_image_whose_name_service_modules_would_crash_a_static_program() {
-    // With these, glibc asks a shared library of the image's own for every user and host.
-    let directory = tempfile::tempdir().expect("a temp dir");
-    let switch = directory.path().join("nsswitch.conf");
-    let modules = "passwd: hesiod files\ngroup: hesiod files\nhosts: hesiod files dns\n";
-    fs::write(&switch, modules).expect("a file");
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
-    let mount = format!("{}:/etc/nsswitch.conf:ro", switch.display());
-    let workspace = inject(&BASE, &["--volume", &mount]);
+fn in_a_glibc_image() {
+    let workspace = inject(&BASE, &[]);
     everything_works(&workspace);
     let complaints = complaints(&workspace);
     assert_found(&complaints, "tools.git", "git is missing");
     let of_the_home = |(check, _): &(String, String)| check.starts_with("home.");
     assert!(!complaints.iter().any(of_the_home), "{complaints:#?}");
+}
+
+#[test]
+fn no_name_service_module_of_the_image_is_loaded() {
+    // glibc loads what nsswitch.conf names even into a static program; this one kills who loads it.
+    let directory = tempfile::tempdir().expect("a temp dir");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
+    let path = |name: &str| directory.path().join(name);
+    let source = "__attribute__((constructor)) static void loaded(void) { __builtin_trap(); }";
+    fs::write(path("module.c"), source).expect("a file");
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-shared", "-fPIC", "-nostdlib", "-o"])
+        .arg(path("module.so"))
+        .arg(path("module.c"));
+    let output = run(&mut gcc, b"", PATIENCE);
+    assert!(output.status.success(), "{output:?}");
+    let modules = "passwd: deadly files\ngroup: deadly files\nhosts: deadly files dns\n";
+    fs::write(path("nsswitch.conf"), modules).expect("a file");
+    let libraries = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let mounts = [
+        format!("{}:/etc/nsswitch.conf:ro", path("nsswitch.conf").display()),
+        format!(
+            "{}:{libraries}/libnss_deadly.so.2:ro",
+            path("module.so").display()
+        ),
+    ];
+    let flags: Vec<_> = mounts
+        .iter()
+        .flat_map(|mount| ["--volume", mount])
+        .collect();
+    let workspace = inject(&BASE, &flags);
+    // The image's own programs do load it, or nothing is shown.
+    let by_the_image = workspace.container.session("getent passwd 1000; echo $?");
+    assert_eq!(by_the_image, "132", "128 and SIGILL");
+    files(&workspace.container);
+    forwards(&workspace);
 }
 
 #[test]
