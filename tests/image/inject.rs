@@ -155,7 +155,11 @@ fn shells(container: &Container) {
     let output = container.client.ssh_with(none, b"echo I am $0\nexit 3\n");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("I am -"), "a login shell: {output:?}");
-    assert_eq!((output.status.code(), &*output.stderr), (Some(3), &b""[..]));
+    assert_eq!(output.status.code(), Some(3));
+    // ssh's own word on its standard input, and nothing of a profile that does not fit.
+    let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
+    let of_the_shell = |line: &&str| !line.starts_with("Pseudo-terminal will not be allocated");
+    assert_eq!(complaints.lines().find(of_the_shell), None);
 }
 
 fn files(container: &Container) {
@@ -187,13 +191,10 @@ fn files(container: &Container) {
 fn forwards(workspace: &Injected) {
     let client = &workspace.container.client;
     let mut ssh = client.command("ssh");
-    ssh.args(["-W", "localhost:9090", "workspace"]);
-    let output = run(&mut ssh, b"GET /readyz HTTP/1.0\r\n\r\n", PATIENCE);
-    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        answer.contains(" 200 "),
-        "a local forward by name: {output:?}"
-    );
+    ssh.args(["-W", "localhost:2222", "workspace"]);
+    let output = run(&mut ssh, b"not ssh\r\n", PATIENCE);
+    let banner = output.stdout.starts_with(b"SSH-2.0-");
+    assert!(banner, "a local forward by name: {output:?}");
 
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -404,9 +405,9 @@ fn installing_again_changes_nothing_and_failing_leaves_nothing() {
         said.contains("No space left") && said.contains("more room"),
         "{said}"
     );
-    let (code, said) = into("/", "1000", &[]);
+    let (code, said) = into("/etc", "1000", &[]);
     assert_eq!(code, Some(77), "{said}");
-    assert!(said.contains("make / writable for uid 1000"), "{said}");
+    assert!(said.contains("make /etc writable for uid 1000"), "{said}");
     let (code, said) = into("/none", "1000", &[]);
     assert_eq!(code, Some(66), "{said}");
     assert!(said.contains("name an existing directory"), "{said}");
