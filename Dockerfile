@@ -15,10 +15,10 @@ COPY target/release/podssh /podssh
 
 FROM ${BIN_STAGE} AS binary
 
-# `docker build --target podssh`: the program alone, for init containers (manifests/examples/inject).
+# `docker build --target podssh`: the program alone, for init containers (manifests/overlays/inject).
 FROM scratch AS podssh
-COPY --from=binary /podssh /podssh
-ENTRYPOINT ["/podssh"]
+COPY --from=binary /podssh /usr/local/bin/podssh
+ENTRYPOINT ["/usr/local/bin/podssh"]
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="podssh-workspace" \

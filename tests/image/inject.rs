@@ -1,5 +1,5 @@
-//! podssh in images that know nothing of it: brought by the init container of manifests/examples/inject,
-//! by that example's own commands, on a read-only root, as a user without a passwd entry.
+//! podssh in images that know nothing of it: brought by the init container of manifests/overlays/inject,
+//! by that overlay's own commands, on a read-only root, as a user without a passwd entry.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -19,18 +19,18 @@ use crate::harness::process::{Background, PATIENCE, eventually, run};
 use crate::harness::tools::yaml;
 
 const USER: &str = "1000:100";
-const PATCH: &str = include_str!("../../manifests/examples/inject/inject.yaml");
+const PATCH: &str = include_str!("../../manifests/overlays/inject/stateful-set.yaml");
 
-/// The pod of the example: its init container's command, the workspace's command, its variables, and
+/// The pod of the overlay: its init container's command, the workspace's command, its variables, and
 /// where the volume between them is mounted.
-struct Example {
+struct Overlay {
     install: Vec<String>,
     command: Vec<String>,
     variables: Vec<String>,
     mount: String,
 }
 
-static EXAMPLE: LazyLock<Example> = LazyLock::new(|| {
+static OVERLAY: LazyLock<Overlay> = LazyLock::new(|| {
     let documents = yaml(PATCH);
     let pod = &documents.first().expect("one object")["spec"]["template"]["spec"];
     let words = |value: &Value| -> Vec<String> {
@@ -39,7 +39,7 @@ static EXAMPLE: LazyLock<Example> = LazyLock::new(|| {
     };
     let (init, workspace) = (&pod["initContainers"][0], &pod["containers"][0]);
     let variables = workspace["env"].as_array().expect("variables").iter();
-    Example {
+    Overlay {
         install: words(&init["command"]),
         command: words(&workspace["command"]),
         variables: variables
@@ -68,11 +68,11 @@ fn volume_with_podssh() -> TempDir {
     volume
 }
 
-/// Runs the example's init container on `volume`, and yields what it printed.
+/// Runs the overlay's init container on `volume`, and yields what it printed.
 #[track_caller]
 fn install(volume: &Path) -> String {
-    let mount = format!("{}:{}", volume.display(), EXAMPLE.mount);
-    let (program, arguments) = EXAMPLE.install.split_first().expect("a command");
+    let mount = format!("{}:{}", volume.display(), OVERLAY.mount);
+    let (program, arguments) = OVERLAY.install.split_first().expect("a command");
     let mut args = vec![
         "run",
         "--rm",
@@ -99,11 +99,11 @@ struct Injected {
 #[track_caller]
 fn inject(image: &str, further: &[&str]) -> Injected {
     let volume = volume_with_podssh();
-    let mount = format!("{}:{}:ro", volume.path().display(), EXAMPLE.mount);
-    let (program, arguments) = EXAMPLE.command.split_first().expect("a command");
+    let mount = format!("{}:{}:ro", volume.path().display(), OVERLAY.mount);
+    let (program, arguments) = OVERLAY.command.split_first().expect("a command");
     let mut flags = vec!["--volume", &mount, "--entrypoint", program];
     flags.extend(
-        EXAMPLE
+        OVERLAY
             .variables
             .iter()
             .flat_map(|variable| ["--env", variable]),
