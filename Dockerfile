@@ -8,12 +8,17 @@ ARG BIN_STAGE=build
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY . .
-RUN patches/apply && cargo build --release --locked && cp target/release/podssh /podssh
+RUN patches/apply && cargo portable && cp target/release/podssh /podssh
 
 FROM scratch AS prebuilt
 COPY target/release/podssh /podssh
 
 FROM ${BIN_STAGE} AS binary
+
+# `docker build --target podssh`: the program alone, for init containers (manifests/overlays/inject).
+FROM scratch AS podssh
+COPY --from=binary /podssh /usr/local/bin/podssh
+ENTRYPOINT ["/usr/local/bin/podssh"]
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="podssh-workspace" \

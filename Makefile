@@ -7,7 +7,7 @@ unexport CARGO_TARGET_DIR
 build: ## the release binary, target/release/podssh
 	@scripts/install build
 	@patches/apply
-	@cargo build --release --locked --quiet
+	@cargo --quiet portable
 
 demo: build ## a workspace behind a real gateway on this machine; DEMO_ARGS=--once proves it and ends
 	@scripts/install demo

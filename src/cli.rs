@@ -7,7 +7,9 @@
 mod connect;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+mod doctor;
 mod host_keys;
+mod install;
 mod keys;
 mod place;
 mod render;
@@ -19,7 +21,9 @@ mod workspace;
 use clap::{Parser, Subcommand};
 
 pub use self::connect::ConnectArgs;
+pub use self::doctor::DoctorArgs;
 pub use self::host_keys::HostKeysArgs;
+pub use self::install::InstallArgs;
 pub use self::keys::{KeysAction, KeysArgs};
 pub use self::place::PlaceArgs;
 pub use self::render::RenderArgs;
@@ -60,6 +64,10 @@ pub enum Command {
     Keys(KeysArgs),
     /// Print the ssh client's configuration for a workspace, with its host key
     SshConfig(SshConfigArgs),
+    /// Name what is wrong with the surroundings of this workspace, each fault with its fix
+    Doctor(Box<DoctorArgs>),
+    /// Copy this program to DIR/podssh, whole or not at all
+    Install(InstallArgs),
 }
 
 impl Cli {

@@ -3,8 +3,10 @@
 mod banner;
 mod client_config;
 pub mod connect;
+pub mod doctor;
 pub mod down;
 pub mod host_keys;
+pub mod install;
 pub mod keys;
 pub mod list;
 mod place;

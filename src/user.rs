@@ -83,8 +83,7 @@ impl User {
 
     fn from_passwd(wanted: Wanted) -> Result<Self, UserError> {
         let name = wanted.name.unwrap_or_else(|| "jovyan".to_owned());
-        let found = unistd::User::from_name(&name)
-            .map_err(|errno| UserError::System("reading passwd", errno))?
+        let found = in_passwd(unistd::User::from_name(&name))?
             .ok_or_else(|| UserError::Unknown(name.clone()))?;
         if found.uid.is_root() {
             return Err(UserError::Root);
@@ -101,12 +100,11 @@ impl User {
     /// Works without a passwd entry, as when a cluster assigns an arbitrary uid, and under a name
     /// that passwd does not know.
     fn current(uid: Uid, wanted: Wanted) -> Result<Self, UserError> {
-        let failed = |errno| UserError::System("reading passwd", errno);
-        let mut entry = unistd::User::from_uid(uid).map_err(failed)?;
+        let mut entry = in_passwd(unistd::User::from_uid(uid))?;
         if let Some(name) = &wanted.name
             && entry.as_ref().is_none_or(|entry| entry.name != *name)
         {
-            let other = unistd::User::from_name(name).map_err(failed)?;
+            let other = in_passwd(unistd::User::from_name(name))?;
             if other.is_some_and(|other| other.uid != uid) {
                 return Err(UserError::NotRoot(name.clone(), uid));
             }
@@ -162,6 +160,14 @@ impl User {
     }
 }
 
+/// A passwd that is missing has no such user; getpwnam(3) lists the errors that mean no more.
+fn in_passwd(found: nix::Result<Option<unistd::User>>) -> Result<Option<unistd::User>, UserError> {
+    match found {
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
+        found => found.map_err(|errno| UserError::System("reading passwd", errno)),
+    }
+}
+
 /// Tries to become root again, which must fail.
 fn regains_root() -> bool {
     let root = Uid::from_raw(0);
@@ -212,6 +218,14 @@ mod tests {
             (user.name.as_str(), user.home.as_path()),
             ("jovyan", Path::new("/data"))
         );
+    }
+
+    #[test]
+    fn a_missing_passwd_has_no_users_and_a_broken_one_is_an_error() {
+        assert!(in_passwd(Err(Errno::ENOENT)).unwrap().is_none());
+        assert!(in_passwd(Ok(None)).unwrap().is_none());
+        let error = in_passwd(Err(Errno::EIO)).unwrap_err();
+        assert!(error.to_string().contains("reading passwd"), "{error}");
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub use host_keys::{
     HostKey, HostKeyError, HostKeyPlaces, HostKeys, fresh_host_keys, known_hosts_line_of,
 };
 pub use key_set::{KeySet, Sources};
+pub(crate) use mounts::Mounts;
 pub use offer::{Credential, Offer};
 pub use options::{HostPort, Options, Permission};
 pub use repair::{Repair, repair_modes};

@@ -1,5 +1,5 @@
-//! What `/proc/self/mountinfo` (proc(5)) says about a path: is it a mount point of its own, and is
-//! it a Kubernetes `subPath` mount, which shows one generation of a volume for ever?
+//! What `/proc/self/mountinfo` (proc(5)) says about a path: is it a mount point of its own, with which
+//! options, and is it a Kubernetes `subPath` mount, which shows one generation of a volume for ever?
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 
 /// The mount points of this process's mount namespace.
 #[derive(Debug, Default)]
-pub(super) struct Mounts(Vec<Mount>);
+pub(crate) struct Mounts(Vec<Mount>);
 
 #[derive(Debug)]
 struct Mount {
     /// Path inside the mounted file system that is shown at `point`.
     root: PathBuf,
     point: PathBuf,
+    /// `rw,noexec` and the like, of this mount alone.
+    options: String,
 }
 
 impl Mounts {
@@ -22,19 +24,21 @@ impl Mounts {
         std::fs::read("/proc/self/mountinfo").map_or_else(|_| Self::default(), |t| Self::parse(&t))
     }
 
-    fn parse(table: &[u8]) -> Self {
+    /// Read a table that is at hand.
+    pub(crate) fn parse(table: &[u8]) -> Self {
         let mounts = table.split(|byte| *byte == b'\n').filter_map(|line| {
             let mut fields = line.split(|byte| *byte == b' ').skip(3);
             Some(Mount {
                 root: unescape(fields.next()?),
                 point: unescape(fields.next()?),
+                options: String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned(),
             })
         });
         Self(mounts.collect())
     }
 
     /// Whether something is mounted exactly at `path` (canonical).
-    pub(super) fn is_mount_point(&self, path: &Path) -> bool {
+    pub(crate) fn is_mount_point(&self, path: &Path) -> bool {
         self.0.iter().any(|mount| mount.point == path)
     }
 
@@ -49,11 +53,25 @@ impl Mounts {
     /// generation (`..2026_…`) of a Secret or ConfigMap. Kubelet replaces generations by renaming
     /// a link, and a bind mount goes on showing the old one.
     pub(super) fn never_updates(&self, path: &Path) -> bool {
+        path.is_file() && self.is_mount_point(path) || self.shows_one_generation(path)
+    }
+
+    /// Whether what is mounted at `path` is inside one generation of a Secret or ConfigMap.
+    pub(crate) fn shows_one_generation(&self, path: &Path) -> bool {
         let mounts = self.0.iter().filter(|mount| mount.point == path);
-        path.is_file() && self.is_mount_point(path)
-            || mounts
-                .flat_map(|mount| mount.root.iter())
-                .any(|part| part.to_string_lossy().starts_with("..20"))
+        mounts
+            .flat_map(|mount| mount.root.iter())
+            .any(|part| part.to_string_lossy().starts_with("..20"))
+    }
+
+    /// Whether the mount that `path` (canonical) lies on has this option: `ro`, `noexec`.
+    pub(crate) fn has_option(&self, path: &Path, option: &str) -> bool {
+        let over = |mount: &&Mount| path.starts_with(&mount.point);
+        // Of two at the same point the later hides the earlier, and max_by_key keeps the last.
+        let nearest = self.0.iter().filter(over);
+        nearest
+            .max_by_key(|mount| mount.point.components().count())
+            .is_some_and(|mount| mount.options.split(',').any(|given| given == option))
     }
 }
 
@@ -95,5 +113,8 @@ mod tests {
         assert!(!mounts.never_updates(Path::new("/with blank")));
         assert!(mounts.is_below_a_mount(Path::new("/etc/ca/x")));
         assert!(!mounts.is_below_a_mount(Path::new("/etc/passwd")));
+        assert!(mounts.has_option(Path::new("/etc/ca/x"), "ro"));
+        assert!(!mounts.has_option(Path::new("/etc/passwd"), "ro"));
+        assert!(mounts.has_option(Path::new("/with blank/x"), "noatime"));
     }
 }

@@ -42,6 +42,17 @@ impl Container {
     /// mounted as the kubelet mounts a Secret under `fsGroup`; waits until it is ready.
     #[track_caller]
     pub(crate) fn start(image: &str, user: &str, further: &[&str]) -> Self {
+        Self::start_command(image, user, further, &[])
+    }
+
+    /// The same, with a command (in Kubernetes' words: args) after the image.
+    #[track_caller]
+    pub(crate) fn start_command(
+        image: &str,
+        user: &str,
+        further: &[&str],
+        command: &[&str],
+    ) -> Self {
         let root = tempfile::Builder::new()
             .prefix("podssh-image-")
             .tempdir()
@@ -78,6 +89,7 @@ impl Container {
         args.extend(["--env", "PODSSH_GRACE=5s"]);
         args.extend(further);
         args.push(image);
+        args.extend(command);
         let id = docker_ok(&args);
 
         let running = || docker_ok(&["inspect", "--format", "{{.State.Running}}", &id]) == "true";

@@ -22,17 +22,37 @@ static ENGINE: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
         .collect()
 });
 
+/// What the workspace image is built on: an image without podssh.
+pub(crate) static BASE: LazyLock<String> =
+    LazyLock::new(|| script("base-image", &[], &ENGINE).trim().to_owned());
+
+/// The program alone, as init containers run it.
+pub(crate) static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+    let root = Path::new(ROOT);
+    build_with(
+        "podssh:test",
+        root,
+        &["--target", "podssh"],
+        &[("BIN_STAGE", "prebuilt")],
+    )
+});
+
+/// An image that podssh was never meant for: `busybox` or `musl`.
+pub(crate) fn foreign(flavour: &str) -> String {
+    let image = script("foreign-image", &[flavour], &ENGINE);
+    image.trim().to_owned()
+}
+
 /// The workspace image, built from the Dockerfile around the release binary.
 pub(crate) static IMAGE: LazyLock<String> = LazyLock::new(|| {
     assert!(
         Path::new(ROOT).join("target/release/podssh").is_file(),
         "the image holds the release binary: run 'make build' first"
     );
-    let base = script("base-image", &[], &ENGINE);
     build(
         "podssh-workspace:test",
         Path::new(ROOT),
-        &[("BASE_IMAGE", base.trim()), ("BIN_STAGE", "prebuilt")],
+        &[("BASE_IMAGE", &BASE), ("BIN_STAGE", "prebuilt")],
     )
 });
 
@@ -76,8 +96,14 @@ fn command() -> Command {
 
 #[track_caller]
 fn build(tag: &str, context: &Path, args: &[(&str, &str)]) -> String {
+    build_with(tag, context, &[], args)
+}
+
+#[track_caller]
+fn build_with(tag: &str, context: &Path, options: &[&str], args: &[(&str, &str)]) -> String {
     let mut build = command();
     build.args(["build", "--progress", "plain", "--tag", tag]);
+    build.args(options);
     for (name, value) in args {
         build.arg("--build-arg").arg(format!("{name}={value}"));
     }

@@ -19,4 +19,5 @@ mod engine;
 
 mod child;
 mod contents;
+mod inject;
 mod workspace;

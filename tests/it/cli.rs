@@ -14,7 +14,7 @@ use crate::said;
 #[test]
 fn help_names_every_flag_with_its_variable_and_default() {
     let help = said::ok(&podssh_with(&["--help"]));
-    for command in ["serve", "connect", "host-keys"] {
+    for command in ["serve", "connect", "host-keys", "doctor", "install"] {
         assert!(help.contains(command), "{help}");
     }
     let help = said::ok(&podssh_with(&["serve", "--help"]));
