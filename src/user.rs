@@ -83,7 +83,7 @@ impl User {
 
     fn from_passwd(wanted: Wanted) -> Result<Self, UserError> {
         let name = wanted.name.unwrap_or_else(|| "jovyan".to_owned());
-        let found = unistd::User::from_name(&name)
+        let found = known(unistd::User::from_name(&name))
             .map_err(|errno| UserError::System("reading passwd", errno))?
             .ok_or_else(|| UserError::Unknown(name.clone()))?;
         if found.uid.is_root() {
@@ -102,11 +102,11 @@ impl User {
     /// that passwd does not know.
     fn current(uid: Uid, wanted: Wanted) -> Result<Self, UserError> {
         let failed = |errno| UserError::System("reading passwd", errno);
-        let mut entry = unistd::User::from_uid(uid).map_err(failed)?;
+        let mut entry = known(unistd::User::from_uid(uid)).map_err(failed)?;
         if let Some(name) = &wanted.name
             && entry.as_ref().is_none_or(|entry| entry.name != *name)
         {
-            let other = unistd::User::from_name(name).map_err(failed)?;
+            let other = known(unistd::User::from_name(name)).map_err(failed)?;
             if other.is_some_and(|other| other.uid != uid) {
                 return Err(UserError::NotRoot(name.clone(), uid));
             }
@@ -168,6 +168,15 @@ fn regains_root() -> bool {
     unistd::setresuid(root, root, root).is_ok() || unistd::seteuid(root).is_ok()
 }
 
+/// Errors that say no more than that there is no such entry (getpwnam(3)), as from a source of
+/// users whose file is not there.
+fn known(found: nix::Result<Option<unistd::User>>) -> nix::Result<Option<unistd::User>> {
+    match found {
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => Ok(None),
+        other => other,
+    }
+}
+
 fn choose_shell(
     wanted: Option<PathBuf>,
     passwd: Option<PathBuf>,
@@ -212,6 +221,12 @@ mod tests {
             (user.name.as_str(), user.home.as_path()),
             ("jovyan", Path::new("/data"))
         );
+    }
+
+    #[test]
+    fn a_source_of_users_that_is_not_there_knows_nobody() {
+        assert_eq!(known(Err(Errno::ENOENT)), Ok(None));
+        assert_eq!(known(Err(Errno::EIO)), Err(Errno::EIO));
     }
 
     #[test]

@@ -17,6 +17,14 @@ mod harness;
 mod container;
 mod engine;
 
+#[path = "../it/terminal.rs"]
+mod terminal;
+
 mod child;
 mod contents;
+mod first_process;
+mod flavours;
+mod generations;
+mod hardening;
+mod hooks;
 mod workspace;
