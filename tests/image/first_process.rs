@@ -95,7 +95,7 @@ fn lack_of_memory_kills_a_program_not_the_daemon_and_is_told() {
     let container = place.start(&IMAGE, USER, &options);
     let eat = "python3 -c 'x = bytearray(10**9)'";
     let output = container.client.ssh([eat]);
-    assert_eq!(output.status.code(), Some(137), "{output:?}");
+    assert!(!output.status.success(), "{output:?}");
     let kills = eventually("it is noticed", PATIENCE, || {
         container.status()["memory_kills"]
             .as_u64()

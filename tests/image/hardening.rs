@@ -72,7 +72,7 @@ fn as_any_uid_with_group_0_and_a_passwd_entry_all_the_same() {
         let entry = container.session("getent passwd 123456");
         assert_eq!(
             entry,
-            "jovyan:x:123456:0:workspace user:/home/jovyan:/bin/bash"
+            "jovyan:x:123456:100:workspace user:/home/jovyan:/bin/bash"
         );
         // ssh and git ask for it before anything else.
         let ssh = container.session("ssh -V 2>&1 | cut -c1-7; git -C /tmp init -q r && echo made");
