@@ -4,6 +4,8 @@ ARG BASE_IMAGE=ubuntu:24.04
 ARG RUST_IMAGE=rust:1.95-bookworm
 # `build` compiles podssh; `prebuilt` takes target/release/podssh as it is.
 ARG BIN_STAGE=build
+# `plain`; `sudo`, where jovyan may become root; `cuda`, which looks for a toolkit in /usr/local/cuda.
+ARG FLAVOUR=plain
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
@@ -20,7 +22,7 @@ FROM scratch AS podssh
 COPY --from=binary /podssh /usr/local/bin/podssh
 ENTRYPOINT ["/usr/local/bin/podssh"]
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS plain
 LABEL org.opencontainers.image.title="podssh-workspace" \
       org.opencontainers.image.licenses="Apache-2.0"
 
@@ -32,22 +34,27 @@ RUN rm -f /etc/dpkg/dpkg.cfg.d/excludes \
  && apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       bash-completion bind9-dnsutils bzip2 ca-certificates curl file fontconfig git git-lfs gnupg htop \
-      iproute2 iputils-ping jq less libfreetype6 libstdc++6 libxext6 libxi6 libxrender1 libxtst6 \
-      locales lsof man-db nano ncurses-term netbase netcat-openbsd openssh-client procps psmisc \
-      python3 python3-pip python3-venv rsync strace sudo tmux tzdata unzip vim-tiny wget xz-utils zip \
-      zstd \
+      iproute2 iputils-ping jq less libfreetype6 libnss-extrausers libstdc++6 libxext6 libxi6 \
+      libxrender1 libxtst6 locales lsof man-db nano ncurses-term netbase netcat-openbsd openssh-client \
+      procps psmisc python3 python3-pip python3-venv rsync strace sudo tmux tzdata unzip vim-tiny wget \
+      xauth xz-utils zip zstd \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/ldconfig
 
 # jovyan, uid 1000 and gid 100 as in docker-stacks, takes the place of a stock user `ubuntu`. No
 # password fits `*`. The home is writable for group 0 too: OpenShift runs any uid with that group.
-# In a cluster a volume covers the home, so nothing that an image installs may live in it.
+# In a cluster a volume covers the home, so nothing that an image installs may live in it. Such a uid has
+# no passwd entry: users are looked for in /var/lib/extrausers too (none below 500 counts there, so nobody
+# becomes root by it), where podssh puts one by way of /run/podssh; /etc/passwd stays root's.
 RUN if getent passwd ubuntu >/dev/null; then userdel --force --remove ubuntu; fi \
  && if getent group ubuntu >/dev/null; then groupdel ubuntu; fi \
  && useradd --no-log-init --uid 1000 --gid 100 --password '*' --create-home --shell /bin/bash jovyan \
  && chown -R jovyan:0 /home/jovyan \
  && chmod -R g=u /home/jovyan \
  && install -d /etc/podssh/authorized_keys /etc/podssh/host_keys /etc/podssh/init.d /etc/podssh/skel \
- && install -d -o jovyan -g 0 -m 0770 /run/podssh
+ && install -d -o jovyan -g 0 -m 0770 /run/podssh \
+ && install -d /var/lib/extrausers \
+ && ln -sf /run/podssh/passwd /var/lib/extrausers/passwd \
+ && sed -i '/extrausers/!s/^passwd:.*/& extrausers/' /etc/nsswitch.conf
 
 COPY image/etc/ /etc/
 
@@ -65,6 +72,22 @@ ENTRYPOINT ["/usr/local/bin/podssh", "serve"]
 # A child image's CMD becomes podssh's supervised side process; this image has none.
 CMD []
 
+# Root for the asking: no cluster that enforces Pod Security `restricted` lets it work, and none should
+# without user namespaces (hostUsers: false). podssh itself runs as jovyan all the same.
+FROM plain AS sudo
+RUN echo 'jovyan ALL=(ALL:ALL) NOPASSWD:ALL' >/etc/sudoers.d/podssh \
+ && chmod 0440 /etc/sudoers.d/podssh
+
+# The driver's libraries come with the node's container runtime, the toolkit with a child image.
+FROM plain AS cuda
+ENV PATH=/usr/local/cuda/bin:${PATH} \
+    LD_LIBRARY_PATH=/usr/local/cuda/lib64 \
+    CUDA_HOME=/usr/local/cuda \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+# hadolint ignore=DL3006
+FROM ${FLAVOUR}
 # Last, so that a new podssh is one small layer to pull.
 COPY --from=binary /podssh /usr/local/bin/podssh
 USER 1000:100

@@ -35,7 +35,7 @@ pub struct Config {
     pub host_keys: Option<PathBuf>,
     /// Limits of a connection.
     pub limits: Limits,
-    /// Time from SIGTERM to the end of every session.
+    /// Time from SIGTERM to the end of everything.
     pub grace: Duration,
     /// What sessions get of the daemon's environment and of the client's.
     pub environment: EnvironmentRules,

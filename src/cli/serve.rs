@@ -91,7 +91,7 @@ pub struct ServeArgs {
         default_value = "30s"
     )]
     pub keepalive: String,
-    /// Time to drain after SIGTERM
+    /// Time from SIGTERM to the end: to drain, then (ten seconds, at most half) to end what is left
     #[arg(
         long,
         env = "PODSSH_GRACE",

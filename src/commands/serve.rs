@@ -288,8 +288,12 @@ impl Daemon {
             self.workspace.reaper.clone(),
         );
         self.tasks.spawn("start-up", async move {
-            hooks.run(condition.clone(), reaper.clone(), tasks).await;
-            side.run(&condition.environment(), &reaper).await;
+            hooks
+                .run(condition.clone(), reaper.clone(), tasks.clone())
+                .await;
+            if !tasks.is_draining() {
+                side.run(&condition.environment(), &reaper).await;
+            }
         });
         let condition = self.workspace.condition.clone();
         let watch = Arc::clone(&self.life);

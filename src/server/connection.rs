@@ -23,6 +23,8 @@ use crate::keys::Identity;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// What sessions may take to tell their end once the daemon stops.
 const LAST_SESSIONS: Duration = Duration::from_secs(4);
+/// What a client that knows how its last session ended has to leave by itself.
+const LEAVE_BY_ITSELF: Duration = Duration::from_millis(700);
 /// How long after its expiry a key is looked at again at the latest, were the clock to jump.
 const CLOCK_CHECK: Duration = Duration::from_secs(1);
 
@@ -172,12 +174,17 @@ async fn watch(server: &Server, login: &Login, table: &Table) -> String {
 async fn daemon_stops(server: &Server, table: &Table) -> String {
     let tasks = &server.workspace.tasks;
     tasks.stopping().await;
+    let had_sessions = !table.is_empty();
     let told = async {
         while !table.is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let _ = tokio::time::timeout(LAST_SESSIONS, told).await;
+    if had_sessions {
+        // A client that finds the farewell behind its session's status ends with 255 instead of it.
+        tokio::time::sleep(LEAVE_BY_ITSELF).await;
+    }
     format!("this workspace is stopping: {}", tasks.reason())
 }
 

@@ -10,6 +10,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::exit::Exit;
 use crate::user::User;
+use crate::workspace::reaper::program_score;
 
 /// A program ready to be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +53,11 @@ impl Launch {
     reason = "the standard library has no stable call for setsid"
 )]
 fn in_its_own_session(command: &mut Command, terminal: ControllingTerminal) {
-    // SAFETY: between fork and exec only close_range(2), setsid(2) and ioctl(2) run, which are
-    // async-signal-safe, allocate nothing and touch no lock; close_range takes numbers only, and
-    // closes nothing before the exec.
+    let score = program_score().unwrap_or_default();
+    // SAFETY: between fork and exec only close_range(2), open(2), write(2), close(2), setsid(2) and
+    // ioctl(2) run, which are async-signal-safe, allocate nothing and touch no lock; close_range takes
+    // numbers only, and closes nothing before the exec; the path ends with a NUL, and the score is as
+    // long as it says and lives for ever.
     unsafe {
         command.pre_exec(move || {
             // What the daemon inherited itself is not for sessions. Kernels before 5.11 lack it.
@@ -63,6 +66,12 @@ fn in_its_own_session(command: &mut Command, terminal: ControllingTerminal) {
                 libc::c_uint::MAX,
                 libc::CLOSE_RANGE_CLOEXEC as libc::c_int,
             );
+            // Before it can start anything that would inherit the daemon's. The kernel may say no.
+            let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY);
+            if file >= 0 {
+                libc::write(file, score.as_ptr().cast(), score.len());
+                libc::close(file);
+            }
             rustix::process::setsid()?;
             if terminal == ControllingTerminal::StandardInput {
                 rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;

@@ -9,28 +9,35 @@ use nix::unistd::Pid;
 
 /// Every process that we may signal, except PID 1 itself.
 const ALL: Pid = Pid::from_raw(-1);
-/// What they have to end by themselves.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// What they have to end by themselves after SIGTERM, and what a shell then has after SIGHUP.
+const LAST_WORDS: [(Signal, Duration); 2] = [
+    (Signal::SIGTERM, Duration::from_millis(1500)),
+    (Signal::SIGHUP, Duration::from_millis(500)),
+];
 /// And to be gone once killed.
 const GONE: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// End everything else in the container: SIGHUP and SIGTERM, then SIGKILL. Elsewhere than as PID 1,
-/// others see to it. Somebody must be reaping meanwhile.
+/// End everything else in the container: SIGTERM first, which a service without a terminal expects;
+/// SIGHUP for the shells that take no notice; SIGKILL. Elsewhere than as PID 1, others see to it.
+/// Somebody must be reaping meanwhile.
 pub async fn end() {
     if std::process::id() != 1 || none_left() {
         return;
     }
     tracing::info!("ending what is left in the container");
-    // A shell takes the hang-up, most others the other; one that is stopped must run to take either.
-    for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGCONT] {
-        let _ = kill(ALL, signal);
+    for (signal, patience) in LAST_WORDS {
+        // One that is stopped must run to take it.
+        for signal in [signal, Signal::SIGCONT] {
+            let _ = kill(ALL, signal);
+        }
+        if tokio::time::timeout(patience, gone()).await.is_ok() {
+            return;
+        }
     }
-    if tokio::time::timeout(LAST_WORDS, gone()).await.is_err() {
-        let _ = kill(ALL, Signal::SIGKILL);
-        // What is stuck in the kernel ends with us.
-        let _ = tokio::time::timeout(GONE, gone()).await;
-    }
+    let _ = kill(ALL, Signal::SIGKILL);
+    // What is stuck in the kernel ends with us.
+    let _ = tokio::time::timeout(GONE, gone()).await;
 }
 
 async fn gone() {

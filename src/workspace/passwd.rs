@@ -10,8 +10,11 @@ use nix::unistd;
 
 use crate::user::User;
 
-/// The second file. It may name no uid below 500, so nobody becomes root by it.
+/// The second file. Nobody becomes root by it: entries with an id below 500 do not count there, except
+/// for the group `users`.
 const EXTRA: &str = "/var/lib/extrausers/passwd";
+const LEAST: u32 = 500;
+const USERS: u32 = 100;
 /// Writable for group 0 in images made for OpenShift.
 const PASSWD: &str = "/etc/passwd";
 
@@ -20,12 +23,15 @@ pub fn ensure(user: &User) -> Result<Option<&'static str>, String> {
     if unistd::User::from_uid(user.uid).is_ok_and(|entry| entry.is_some()) {
         return Ok(None);
     }
-    let line = line(user);
-    let extra = Path::new(EXTRA);
-    if extra.parent().is_some_and(Path::is_dir) && fs::write(extra, &line).is_ok() {
-        return Ok(Some(EXTRA));
+    let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+    if uid >= LEAST {
+        // What counts for a process are the ids it has; this one is what others read here.
+        let gid = if gid < LEAST { USERS } else { gid };
+        if fs::write(EXTRA, line(user, gid)).is_ok() {
+            return Ok(Some(EXTRA));
+        }
     }
-    match append(Path::new(PASSWD), &line) {
+    match append(Path::new(PASSWD), &line(user, gid)) {
         Ok(()) => Ok(Some(PASSWD)),
         Err(error) => Err(format!(
             "uid {} has no passwd entry and none can be made ({PASSWD}: {error}): id -un, ssh and scp -O fail in sessions",
@@ -46,14 +52,14 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
 }
 
 /// Nothing in a field may end it.
-fn line(user: &User) -> String {
+fn line(user: &User, gid: u32) -> String {
     let field = |text: &str| text.replace([':', '\n'], "_");
     let path = |path: &Path| field(&path.to_string_lossy());
     format!(
         "{}:x:{}:{}:workspace user:{}:{}\n",
         field(&user.name),
         user.uid,
-        user.gid,
+        gid,
         path(&user.home),
         path(&user.shell),
     )
@@ -75,7 +81,7 @@ mod tests {
             shell: "/bin/bash".into(),
         };
         let expected = "a_b:x:123456:0:workspace user:/home/x_y:/bin/bash\n";
-        assert_eq!(line(&user), expected);
+        assert_eq!(line(&user, 0), expected);
     }
 
     #[test]

@@ -63,15 +63,21 @@ const WORSE: i32 = 100;
 /// The kernel's largest.
 const WORST: i32 = 1000;
 
-/// When memory runs out, a program goes before the daemon, which can then say what happened. What it
-/// starts inherits it. Where the kernel says no, nothing is lost but that.
-fn come_before_us(pid: i32) {
+/// The OOM score of programs: when memory runs out, one of them goes before the daemon, which can then
+/// say what happened. `None` where the kernel does not tell ours.
+pub fn program_score() -> Option<&'static str> {
     static SCORE: LazyLock<Option<String>> = LazyLock::new(|| {
         let own = fs::read_to_string("/proc/self/oom_score_adj").ok()?;
         let own: i32 = own.trim().parse().ok()?;
         Some((own + WORSE).min(WORST).to_string())
     });
-    if let Some(score) = SCORE.as_ref() {
+    SCORE.as_deref()
+}
+
+/// For those that cannot do it themselves before they begin; what they start inherits it. Where the
+/// kernel says no, nothing is lost but that.
+fn come_before_us(pid: i32) {
+    if let Some(score) = program_score() {
         let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), score);
     }
 }

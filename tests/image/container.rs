@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 use tempfile::TempDir;
@@ -14,7 +15,7 @@ use crate::harness::http::get;
 use crate::harness::process::{PATIENCE, eventually};
 
 /// What a pod with the restricted security context gets, in Docker's words.
-const HARDENING: [&str; 9] = [
+pub(crate) const HARDENED: &[&str] = &[
     "--read-only",
     "--cap-drop",
     "ALL",
@@ -29,17 +30,142 @@ const HARDENING: [&str; 9] = [
 /// The pod's `fsGroup`: owns the volumes, and every process has it as a supplementary group.
 const FS_GROUP: u32 = 100;
 
-/// A hardened container of one image; removed on drop.
-pub(crate) struct Container {
-    /// An OpenSSH client set up to reach it as host `workspace`.
-    pub(crate) client: Client,
-    id: String,
+/// What outlives a container: its volumes and its client.
+pub(crate) struct Place {
     root: TempDir,
 }
 
+impl Place {
+    /// An empty home that the group may write, and keys mounted as the kubelet mounts a Secret under
+    /// `fsGroup`.
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        let root = tempfile::Builder::new()
+            .prefix("podssh-image-")
+            .tempdir()
+            .expect("a temp dir");
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
+        let place = Self { root };
+        fs::create_dir(place.path("client")).expect("a directory");
+        let public = generate_key(&place.path("client/id_ed25519"));
+        write_secret(&place.path("keys"), &[("tester", public.as_bytes())]);
+        fs::create_dir(place.home()).expect("a directory");
+        // Not the user's own, as on a fresh volume: only fsGroup makes it writable.
+        share(&place.home(), FS_GROUP, 0o2775);
+        let key = fs::canonicalize(place.path("keys/tester")).expect("the key's file");
+        share(&key, FS_GROUP, 0o440);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// The volume mounted as home, as seen from outside.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.path("home")
+    }
+
+    /// Starts `image` as `user` (`uid:gid`) with these options and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start(self: &Arc<Self>, image: &str, user: &str, options: &[&str]) -> Container {
+        let home = format!("{}:/home/jovyan", self.home().display());
+        self.start_at(&home, image, user, options, &[])
+    }
+
+    /// The same with another `home` volume and a command for the image.
+    #[track_caller]
+    pub(crate) fn start_at(
+        self: &Arc<Self>,
+        home: &str,
+        image: &str,
+        user: &str,
+        options: &[&str],
+        command: &[&str],
+    ) -> Container {
+        let keys = self.path("keys");
+        let keys = format!("{}:/etc/podssh/authorized_keys:ro", keys.display());
+        let group = FS_GROUP.to_string();
+        let mut args = vec!["run", "--detach", "--user", user, "--group-add", &group];
+        args.extend(["--volume", home, "--volume", &keys]);
+        for port in ["127.0.0.1::2222", "127.0.0.1::9090"] {
+            args.extend(["--publish", port]);
+        }
+        args.extend(["--env", "PODSSH_GRACE=5s"]);
+        args.extend(options);
+        args.push(image);
+        args.extend(command);
+        let id = docker_ok(&args);
+        let (address, admin) = ready(&id);
+        // Started as root, it serves jovyan.
+        let user = if user == "0:0" { "1000:100" } else { user };
+        let identity = self.path("client/id_ed25519");
+        let host_keys = host_keys(&id, user, &self.path("client/host_keys"));
+        let client = Client::new(
+            &self.path("client"),
+            "jovyan",
+            &address,
+            &identity,
+            &host_keys,
+        );
+        Container {
+            client,
+            address,
+            admin,
+            id,
+            user: user.to_owned(),
+            place: Arc::clone(self),
+        }
+    }
+}
+
+/// Waits until it is ready, and yields where it answers SSH and where the admin pages.
+#[track_caller]
+fn ready(id: &str) -> (String, String) {
+    let running = || docker_ok(&["inspect", "--format", "{{.State.Running}}", id]) == "true";
+    let port = |port: &str| {
+        assert!(running(), "it ended at start:\n{}", logs(id));
+        docker_ok(&["port", id, port])
+    };
+    let (address, admin) = (port("2222/tcp"), port("9090/tcp"));
+    eventually("the workspace is ready", PATIENCE, || {
+        if get(&admin, "/readyz").0 == 200 {
+            return Some(());
+        }
+        assert!(running(), "it ended at start:\n{}", logs(id));
+        None
+    });
+    (address, admin)
+}
+
+/// Its host key, wherever it is kept, in a directory of ours.
+#[track_caller]
+fn host_keys(id: &str, user: &str, directory: &Path) -> PathBuf {
+    let script = "for d in ~/.local/state/podssh /run/podssh /tmp/podssh-$(id -u); do \
+                  cat $d/host_keys/ssh_host_ed25519_key 2>/dev/null && exit; done; exit 1";
+    let key = docker_ok(&["exec", "--user", user, id, "sh", "-c", script]);
+    fs::create_dir_all(directory).expect("a directory");
+    let path = directory.join("ssh_host_ed25519_key");
+    fs::write(&path, format!("{key}\n")).expect("the host key");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
+    directory.to_owned()
+}
+
+/// A running container; removed on drop.
+pub(crate) struct Container {
+    /// An OpenSSH client set up to reach it as host `workspace`.
+    pub(crate) client: Client,
+    /// Where it answers SSH.
+    pub(crate) address: String,
+    /// Where it answers /livez, /readyz and /metrics.
+    pub(crate) admin: String,
+    id: String,
+    user: String,
+    place: Arc<Place>,
+}
+
 impl Container {
-    /// Starts `image` as `user` (`uid:gid`) with an empty home that the group may write, and keys
-    /// mounted as the kubelet mounts a Secret under `fsGroup`; waits until it is ready.
+    /// Starts `image` hardened as `user` (`uid:gid`), with a home of its own.
     #[track_caller]
     pub(crate) fn start(image: &str, user: &str, further: &[&str]) -> Self {
         Self::start_command(image, user, further, &[])
@@ -53,61 +179,10 @@ impl Container {
         further: &[&str],
         command: &[&str],
     ) -> Self {
-        let root = tempfile::Builder::new()
-            .prefix("podssh-image-")
-            .tempdir()
-            .expect("a temp dir");
-        let path = |name: &str| root.path().join(name);
-        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
-        fs::create_dir(path("client")).expect("a directory");
-        let identity = path("client/id_ed25519");
-        let public = generate_key(&identity);
-        write_secret(&path("keys"), &[("tester", public.as_bytes())]);
-        fs::create_dir(path("home")).expect("a directory");
-        // Not the user's own, as on a fresh volume: only fsGroup makes it writable.
-        share(&path("home"), FS_GROUP, 0o2775);
-        share(
-            &fs::canonicalize(path("keys/tester")).expect("the key's file"),
-            FS_GROUP,
-            0o440,
-        );
-
-        let mounts = [
-            format!("{}:/home/jovyan", path("home").display()),
-            format!("{}:/etc/podssh/authorized_keys:ro", path("keys").display()),
-        ];
-        let group = FS_GROUP.to_string();
-        let mut args = vec!["run", "--detach", "--user", user, "--group-add", &group];
-        args.extend(HARDENING);
-        args.extend(mounts.iter().flat_map(|mount| ["--volume", mount]));
-        args.extend([
-            "--publish",
-            "127.0.0.1::2222",
-            "--publish",
-            "127.0.0.1::9090",
-        ]);
-        args.extend(["--env", "PODSSH_GRACE=5s"]);
-        args.extend(further);
-        args.push(image);
-        args.extend(command);
-        let id = docker_ok(&args);
-
-        let running = || docker_ok(&["inspect", "--format", "{{.State.Running}}", &id]) == "true";
-        let port = |port: &str| {
-            assert!(running(), "it ended at start:\n{}", logs(&id));
-            docker_ok(&["port", &id, port])
-        };
-        let (address, admin) = (port("2222/tcp"), port("9090/tcp"));
-        eventually("the workspace is ready", PATIENCE, || {
-            if get(&admin, "/readyz").0 == 200 {
-                return Some(());
-            }
-            assert!(running(), "it ended at start:\n{}", logs(&id));
-            None
-        });
-        let host_keys = path("home/.local/state/podssh/host_keys");
-        let client = Client::new(&path("client"), "jovyan", &address, &identity, &host_keys);
-        Self { client, id, root }
+        let place = Arc::new(Place::new());
+        let home = format!("{}:/home/jovyan", place.home().display());
+        let options = [HARDENED, further].concat();
+        place.start_at(&home, image, user, &options, command)
     }
 
     /// Runs a command in a session and yields its standard output; it must exit 0.
@@ -122,7 +197,32 @@ impl Container {
 
     /// The volume mounted as home, as seen from outside.
     pub(crate) fn home(&self) -> PathBuf {
-        self.root.path().join("home")
+        self.place.home()
+    }
+
+    /// Runs a program in the container beside podssh, as the workspace user.
+    #[track_caller]
+    pub(crate) fn exec(&self, program: &[&str]) -> String {
+        let args = ["exec", "--user", &self.user, &self.id];
+        docker_ok(&[&args, program].concat())
+    }
+
+    /// What `podssh status` tells.
+    #[track_caller]
+    pub(crate) fn status(&self) -> serde_json::Value {
+        let told = self.exec(&["podssh", "status", "--json"]);
+        serde_json::from_str(&told).expect("one JSON document")
+    }
+
+    /// Everything it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        logs(&self.id)
+    }
+
+    /// Sends its first process a signal.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        docker_ok(&["kill", "--signal", name, &self.id]);
     }
 
     /// Asks it to stop as a cluster does, and yields its exit code.

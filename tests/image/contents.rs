@@ -77,7 +77,7 @@ fn jovyan_is_uid_1000_without_a_password_in_a_home_group_0_may_write() {
 #[test]
 fn the_tools_a_shell_user_and_an_ide_expect_are_there() {
     let tools = "bash curl dig file git git-lfs gpg htop ip jq less locale lsof man nano nc ping ps \
-                 python3 rsync scp sftp ssh strace sudo tar tmux unzip vi wget xz zip zstd";
+                 python3 rsync scp sftp ssh strace sudo tar tmux unzip vi wget xauth xz zip zstd";
     let missing = shell(&format!(
         "for tool in {tools}; do command -v $tool >/dev/null || echo $tool; done"
     ));

@@ -1,5 +1,7 @@
 //! The container engine, and the images built once for all tests of this binary.
 
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::LazyLock;
@@ -44,26 +46,48 @@ pub(crate) fn foreign(flavour: &str) -> String {
 }
 
 /// The workspace image, built from the Dockerfile around the release binary.
-pub(crate) static IMAGE: LazyLock<String> = LazyLock::new(|| {
+pub(crate) static IMAGE: LazyLock<String> = LazyLock::new(|| flavour("plain"));
+/// The same, where jovyan may become root.
+pub(crate) static SUDO: LazyLock<String> = LazyLock::new(|| flavour("sudo"));
+/// The same, for a CUDA toolkit.
+pub(crate) static CUDA: LazyLock<String> = LazyLock::new(|| flavour("cuda"));
+
+fn flavour(flavour: &str) -> String {
     assert!(
         Path::new(ROOT).join("target/release/podssh").is_file(),
         "the image holds the release binary: run 'make build' first"
     );
     build(
-        "podssh-workspace:test",
+        &tag(flavour),
         Path::new(ROOT),
-        &[("BASE_IMAGE", &BASE), ("BIN_STAGE", "prebuilt")],
+        &[
+            ("BASE_IMAGE", &BASE),
+            ("BIN_STAGE", "prebuilt"),
+            ("FLAVOUR", flavour),
+        ],
     )
-});
+}
+
+/// Of this checkout: another one's tests may share the engine.
+fn tag(name: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    ROOT.hash(&mut hasher);
+    format!("podssh-workspace-{name}:test-{:016x}", hasher.finish())
+}
+
+/// A child image of `base`: the lines of its Dockerfile after `FROM`.
+#[track_caller]
+pub(crate) fn child_of(base: &str, name: &str, lines: &str) -> String {
+    let context = tempfile::tempdir().expect("a temp dir");
+    let dockerfile = format!("FROM {base}\nUSER 0\n{lines}\nUSER 1000:100\n");
+    fs::write(context.path().join("Dockerfile"), dockerfile).expect("a Dockerfile");
+    build(&tag(name), context.path(), &[])
+}
 
 /// The example child image on top of it.
 pub(crate) static CHILD: LazyLock<String> = LazyLock::new(|| {
     let context = Path::new(ROOT).join("image/examples/python");
-    build(
-        "podssh-workspace-python:test",
-        &context,
-        &[("BASE_IMAGE", &IMAGE)],
-    )
+    build(&tag("python"), &context, &[("BASE_IMAGE", &IMAGE)])
 });
 
 /// Runs `docker ARGS...` to its end.

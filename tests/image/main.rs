@@ -17,7 +17,16 @@ mod harness;
 mod container;
 mod engine;
 
+#[path = "../it/terminal.rs"]
+#[expect(dead_code, reason = "nobody changes the size of a window here")]
+mod terminal;
+
 mod child;
 mod contents;
 mod inject;
+mod first_process;
+mod flavours;
+mod generations;
+mod hardening;
+mod hooks;
 mod workspace;
