@@ -9,6 +9,7 @@ use nix::libc;
 use nix::unistd::{AccessFlags, access};
 
 use super::exit::Exit;
+use crate::descriptors;
 use crate::user::User;
 
 /// A program ready to be executed.
@@ -52,9 +53,9 @@ impl Launch {
     reason = "the standard library has no stable call for setsid"
 )]
 fn in_its_own_session(command: &mut Command, terminal: ControllingTerminal) {
-    // SAFETY: between fork and exec only close_range(2), setsid(2) and ioctl(2) run, which are
+    // SAFETY: between fork and exec only close_range(2), setrlimit(2), setsid(2) and ioctl(2) run, which are
     // async-signal-safe, allocate nothing and touch no lock; close_range takes numbers only, and
-    // closes nothing before the exec.
+    // closes nothing before the exec; setrlimit(2) takes two numbers.
     unsafe {
         command.pre_exec(move || {
             // What the daemon inherited itself is not for sessions. Kernels before 5.11 lack it.
@@ -63,6 +64,7 @@ fn in_its_own_session(command: &mut Command, terminal: ControllingTerminal) {
                 libc::c_uint::MAX,
                 libc::CLOSE_RANGE_CLOEXEC as libc::c_int,
             );
+            descriptors::give_back()?;
             rustix::process::setsid()?;
             if terminal == ControllingTerminal::StandardInput {
                 rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
