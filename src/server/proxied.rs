@@ -45,9 +45,10 @@ pub(super) async fn source(
             return Ok(source);
         }
         if stream.read_buf(ahead).await? == 0 {
-            return Err(match ahead.is_empty() {
-                true => NoHeader::Left,
-                false => malformed("it ended within its header"),
+            return Err(if ahead.is_empty() {
+                NoHeader::Left
+            } else {
+                malformed("it ended within its header")
             });
         }
     }
@@ -85,10 +86,12 @@ fn parse(header: &[u8]) -> Result<Option<SocketAddr>, NoHeader> {
             v1::Addresses::Unknown => None,
         }),
         HeaderResult::V2(Ok(header)) => Ok(match (header.command, header.addresses) {
-            (v2::Command::Local, _) => None,
+            // The proxy's own, or a family that is no address.
+            (v2::Command::Local, _) | (_, v2::Addresses::Unix(_) | v2::Addresses::Unspecified) => {
+                None
+            }
             (_, v2::Addresses::IPv4(ends)) => Some((ends.source_address, ends.source_port).into()),
             (_, v2::Addresses::IPv6(ends)) => Some((ends.source_address, ends.source_port).into()),
-            (_, v2::Addresses::Unix(_) | v2::Addresses::Unspecified) => None,
         }),
         HeaderResult::V1(Err(error)) => Err(malformed(&error.to_string())),
         HeaderResult::V2(Err(error)) => Err(malformed(&error.to_string())),

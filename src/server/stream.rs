@@ -193,9 +193,11 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let most = match self.behind.len() > EARLY_BEHIND && self.is_strange() {
-            true => EARLY_BEHIND,
-            false => MOST_BEHIND,
+        let much = self.behind.len() > EARLY_BEHIND;
+        let most = if much && self.is_strange() {
+            EARLY_BEHIND
+        } else {
+            MOST_BEHIND
         };
         if self.is_switched_off(context) || self.behind.len() > most {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
