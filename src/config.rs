@@ -2,8 +2,10 @@
 //!
 //! No field says "default": whoever owns a part gets its final value.
 
+mod compat;
 mod forwarding;
 mod globs;
+mod proxies;
 mod rekey;
 
 use std::ffi::OsString;
@@ -13,8 +15,10 @@ use std::time::Duration;
 
 use tracing::Level;
 
+pub use self::compat::Compat;
 pub use self::forwarding::{Forwarding, Target};
 pub use self::globs::Globs;
+pub use self::proxies::Proxies;
 pub use self::rekey::RekeyLimit;
 use crate::cli::ServeArgs;
 use crate::logging::Format;
@@ -49,6 +53,10 @@ pub struct Config {
     pub hook_timeout: Duration,
     /// The control socket, unless it is where it is by default.
     pub control: Option<PathBuf>,
+    /// Whose PROXY header is believed.
+    pub proxies: Proxies,
+    /// How old a client may be.
+    pub compat: Compat,
     /// Shown at login shells.
     pub motd: PathBuf,
     /// Written once accepting.
@@ -81,7 +89,7 @@ pub struct Limits {
     pub keepalive: Duration,
     /// Time to authenticate.
     pub login_grace: Duration,
-    /// Unauthenticated connections at once.
+    /// Connections at once that have exchanged keys and not logged in; more may wait before that.
     pub max_startups: usize,
     /// Failed authentication requests before the connection ends.
     pub max_auth_tries: usize,
@@ -137,16 +145,21 @@ impl Config {
         let grace = collect(&mut errors, duration("--grace", &args.grace));
         let forwarding = Forwarding::parse(&args.forward, &args.permit_open, &args.permit_listen);
         let forwarding = forwarding.map_err(|more| errors.extend(more)).ok();
+        let proxies = Proxies::parse(&args.trusted_proxy);
+        let proxies = proxies.map_err(|more| errors.extend(more)).ok();
+        let compat = collect(&mut errors, args.compat.parse());
         if args.listen.iter().all(String::is_empty) {
             errors.push("--listen: no address given; the default is [::]:2222".to_owned());
         }
         let hook_timeout = collect(&mut errors, duration("--hook-timeout", &args.hook_timeout));
         let times = grace.zip(hook_timeout);
-        match (user, admin_listen, limits, times, forwarding) {
-            (Some(user), Some(admin_listen), Some(limits), Some(times), Some(forwarding))
+        let peers = forwarding.zip(proxies).zip(compat);
+        match (user, admin_listen, limits, times, peers) {
+            (Some(user), Some(admin_listen), Some(limits), Some(times), Some(peers))
                 if errors.is_empty() =>
             {
                 let (grace, hook_timeout) = times;
+                let ((forwarding, proxies), compat) = peers;
                 Ok(Self {
                     listen,
                     admin_listen,
@@ -181,6 +194,8 @@ impl Config {
                     hooks: given(args.hooks),
                     hook_timeout,
                     control: args.control.filter(|path| !path.as_os_str().is_empty()),
+                    proxies,
+                    compat,
                     motd: args.motd,
                     ready_file: args.ready_file,
                     command: args.command,
@@ -309,6 +324,9 @@ mod tests {
             "some",
             "--permit-open",
             "host",
+            "--trusted-proxy",
+            "gateway",
+            "--compat=all",
         ]);
         let text = error.unwrap_err().to_string();
         for flag in [
@@ -318,6 +336,8 @@ mod tests {
             "--max-startups",
             "--forward",
             "--permit-open",
+            "--trusted-proxy",
+            "--compat",
         ] {
             assert!(text.contains(flag), "{flag} is not in:\n{text}");
         }

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod control;
+pub mod descriptors;
 pub mod doctor;
 pub mod exit_code;
 pub mod forward;

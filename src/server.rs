@@ -12,22 +12,28 @@ mod forwards;
 pub(crate) mod fuzz;
 mod handler;
 mod identity;
-mod limits;
+mod open;
+mod penalties;
+mod proxied;
 mod roster;
+mod startups;
 mod stream;
 
 use std::sync::Arc;
 
-use crate::config::{Forwarding, Limits};
+use crate::config::{Compat, Forwarding, Limits, Proxies};
+use crate::descriptors;
 use crate::keys::{HostKeys, Keys};
 use crate::metrics::Metrics;
 use crate::session::Workspace;
 use crate::user::Demoted;
 
 pub use accept::{Bound, bind};
-use limits::{Connections, Startups};
+use open::Connections;
+use penalties::Penalties;
 pub use roster::Present;
 use roster::Roster;
+use startups::Startups;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -38,9 +44,24 @@ pub struct Server {
     forwarding: Forwarding,
     limits: Limits,
     metrics: Arc<Metrics>,
+    proxies: Proxies,
+    penalties: Penalties,
     startups: Startups,
     connections: Connections,
     roster: Roster,
+}
+
+/// How peers are met.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// What may be forwarded.
+    pub forwarding: Forwarding,
+    /// Limits of a connection.
+    pub limits: Limits,
+    /// Whose word is believed on where a connection comes from.
+    pub proxies: Proxies,
+    /// Algorithms.
+    pub compat: Compat,
 }
 
 impl Server {
@@ -50,18 +71,20 @@ impl Server {
         workspace: Arc<Workspace>,
         host_keys: &HostKeys,
         keys: Arc<Keys>,
-        forwarding: Forwarding,
-        limits: Limits,
         metrics: Arc<Metrics>,
+        rules: Rules,
     ) -> Arc<Self> {
+        let (limits, descriptors) = (rules.limits, descriptors::allowed());
         Arc::new(Self {
-            ssh: Arc::new(algorithms::config(host_keys, &limits)),
+            ssh: Arc::new(algorithms::config(host_keys, &limits, rules.compat)),
             workspace,
             keys,
-            forwarding,
+            forwarding: rules.forwarding,
             limits,
             metrics,
-            startups: Startups::new(limits.max_startups),
+            proxies: rules.proxies,
+            penalties: Penalties::default(),
+            startups: Startups::new(limits.max_startups, descriptors),
             connections: Connections::default(),
             roster: Roster::default(),
         })

@@ -107,7 +107,8 @@ pub struct ServeArgs {
         default_value = "30s"
     )]
     pub login_grace: String,
-    /// Unauthenticated connections at once
+    /// Connections at once that have exchanged keys and not logged in; ten times as many may wait
+    /// before that, and the oldest make room for others
     #[arg(
         long,
         env = "PODSSH_MAX_STARTUPS",
@@ -131,6 +132,29 @@ pub struct ServeArgs {
         default_value = "16G 1d"
     )]
     pub rekey_limit: String,
+    /// Peers that begin with a PROXY protocol header (version 1 or 2), which is believed: addresses
+    /// or ranges, the gateway's
+    #[arg(
+        long,
+        env = "PODSSH_TRUSTED_PROXY",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub trusted_proxy: Vec<String>,
+    /// Algorithms for older clients: `none` offers post-quantum key exchange only, `current` X25519
+    /// too, `old` also the NIST curves, finite-field groups, plain HMAC and an ECDSA host key
+    /// [default: current; --compat alone means old]
+    #[arg(
+        long,
+        env = "PODSSH_COMPAT",
+        value_name = "AGE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "current",
+        default_missing_value = "old",
+        hide_default_value = true
+    )]
+    pub compat: String,
     /// Variables of the daemon that sessions do not get, beside the cluster's own
     #[arg(
         long,

@@ -19,7 +19,7 @@ use crate::cluster::KeyWatch;
 use crate::config::{self, Config};
 use crate::keys::{self, Feed, HostKeyPlaces, HostKeys, KeyErrorKind, Keys, Sources};
 use crate::metrics::Metrics;
-use crate::server::Server;
+use crate::server::{Rules, Server};
 use crate::session::Workspace;
 use crate::shutdown::Tasks;
 use crate::workers::Workers;
@@ -31,7 +31,7 @@ use crate::workspace::reaper::Reaper;
 use crate::workspace::side_process::SideProcess;
 use crate::workspace::signals::{Signals, Told};
 use crate::workspace::{home, last_end, leftovers, passwd};
-use crate::{admin, allocator, control, exit_code, logging, runtime_dir};
+use crate::{admin, allocator, control, descriptors, exit_code, logging, runtime_dir};
 
 /// What is kept of the grace time for ending what has not left by itself.
 const ENDING: Duration = Duration::from_secs(10);
@@ -48,6 +48,7 @@ pub fn run(args: ServeArgs) -> u8 {
 
 fn start(args: ServeArgs) -> Result<u8, Failed> {
     allocator::keep_freed_memory();
+    descriptors::raise();
     let (format, level) = config::log_settings(&args).map_err(wrong)?;
     logging::start(format, level);
     let check = args.check;
@@ -71,9 +72,13 @@ fn start(args: ServeArgs) -> Result<u8, Failed> {
         Arc::clone(&daemon.workspace),
         &host_keys,
         Arc::clone(&daemon.keys),
-        config.forwarding.clone(),
-        config.limits,
         Arc::clone(&daemon.metrics),
+        Rules {
+            forwarding: config.forwarding.clone(),
+            limits: config.limits,
+            proxies: config.proxies.clone(),
+            compat: config.compat,
+        },
     );
     let code = runtime.block_on(daemon.serve(&config, sockets, &server, &workers));
     // A blocking call that hangs (a dead network file system) must not hold up the end.

@@ -63,20 +63,30 @@ impl Bound {
     /// Accept until the daemon drains. Needs this thread's runtime.
     pub async fn serve(self, server: Arc<Server>, workers: Arc<Workers>) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
+        let mut short = false;
         loop {
             let accepted = tokio::select! {
                 () = server.workspace.tasks.draining() => return Ok(()),
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, client)) => match stream.into_std() {
-                    Ok(stream) => hand_over(&server, &workers, stream, client),
-                    Err(error) => tracing::debug!(%client, %error, "lost while accepting"),
-                },
+                Ok((stream, peer)) => {
+                    if std::mem::take(&mut short) {
+                        tracing::info!("accepting connections again");
+                    }
+                    match stream.into_std() {
+                        Ok(stream) => hand_over(&server, &workers, stream, peer),
+                        Err(error) => tracing::debug!(%peer, %error, "lost while accepting"),
+                    }
+                }
                 // The client left before it was accepted.
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept; trying again");
+                    // Out of descriptors, most likely; said once, until it is over.
+                    if !std::mem::replace(&mut short, true) {
+                        tracing::warn!(%error, "cannot accept connections; trying again");
+                    }
+                    server.startups.make_room();
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -96,15 +106,14 @@ fn hand_over(
     server: &Arc<Server>,
     workers: &Workers,
     stream: std::net::TcpStream,
-    client: SocketAddr,
+    peer: SocketAddr,
 ) {
     let Some(startup) = server.startups.enter() else {
         server.metrics.refused();
-        tracing::warn!(%client, "refused: --max-startups connections are logging in already");
         return;
     };
     let open = server.connections.enter();
-    let connection = connection::run(Arc::clone(server), stream, client, startup, open);
+    let connection = connection::run(Arc::clone(server), stream, peer, startup, open);
     server
         .workspace
         .tasks

@@ -1,7 +1,8 @@
 //! Which algorithms are offered, in our order, and the figures of the SSH library.
 //!
-//! Post-quantum key exchange first; no SHA-1, no CBC, no encrypt-and-MAC, no finite-field groups
-//! below 4096 bits. The client's order decides among what both have (RFC 4253 section 7.1).
+//! Post-quantum key exchange first; never SHA-1, never CBC; what else is for older clients has to be
+//! asked for by `--compat`. No finite-field groups otherwise: they cost a stranger little and us
+//! much (DHEat, CVE-2002-20001). The client's order decides among what both have (RFC 4253 section 7.1).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use russh::{
     Limits as RekeyLimits, MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac,
 };
 
-use crate::config::Limits;
-use crate::keys::HostKeys;
+use crate::config::{Compat, Limits};
+use crate::keys::{HostKey, HostKeys};
 
 /// What one channel may be sent before it is read: the bound of a channel's memory, and 40 MB/s at
 /// a round trip of 50 ms. OpenSSH's own.
@@ -39,10 +40,18 @@ const KEX: &[kex::Name] = &[
     kex::MLKEM768X25519_SHA256,
     kex::SNTRUP761X25519_SHA512,
     kex::SNTRUP761X25519_SHA512_OPENSSH,
-    kex::CURVE25519,
-    kex::CURVE25519_PRE_RFC_8731,
+];
+/// From `--compat=current` on.
+const KEX_CURRENT: &[kex::Name] = &[kex::CURVE25519, kex::CURVE25519_PRE_RFC_8731];
+/// With `--compat=old`.
+const KEX_OLD: &[kex::Name] = &[
+    kex::ECDH_SHA2_NISTP256,
+    kex::ECDH_SHA2_NISTP384,
+    kex::ECDH_SHA2_NISTP521,
     kex::DH_G16_SHA512,
-    kex::DH_G18_SHA512,
+    kex::DH_G14_SHA256,
+];
+const EXTENSIONS: &[kex::Name] = &[
     kex::EXTENSION_SUPPORT_AS_SERVER,
     kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
 ];
@@ -55,6 +64,8 @@ const CIPHERS: &[cipher::Name] = &[
     cipher::AES_128_CTR,
 ];
 const MACS: &[mac::Name] = &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM];
+/// With `--compat=old`: encrypt-and-MAC.
+const MACS_OLD: &[mac::Name] = &[mac::HMAC_SHA256, mac::HMAC_SHA512];
 /// Never `zlib`: its decoder would run before login.
 const COMPRESSIONS: &[compression::Name] = &[compression::NONE, compression::ZLIB_LEGACY];
 
@@ -74,8 +85,27 @@ fn signatures() -> Vec<Algorithm> {
     ]
 }
 
-pub(super) fn config(host_keys: &HostKeys, limits: &Limits) -> Config {
-    let keys = host_keys.keys();
+fn key_exchanges(compat: Compat) -> Vec<kex::Name> {
+    let current = KEX_CURRENT.iter().filter(|_| compat >= Compat::Current);
+    let old = KEX_OLD.iter().filter(|_| compat >= Compat::Old);
+    KEX.iter()
+        .chain(current)
+        .chain(old)
+        .chain(EXTENSIONS)
+        .copied()
+        .collect()
+}
+
+fn macs(compat: Compat) -> Vec<mac::Name> {
+    let old = MACS_OLD.iter().filter(|_| compat >= Compat::Old);
+    MACS.iter().chain(old).copied().collect()
+}
+
+pub(super) fn config(host_keys: &HostKeys, limits: &Limits, compat: Compat) -> Config {
+    // An ECDSA signature with a bad random number gives its key away. One that was mounted is served:
+    // clients may know the host by it.
+    let wanted = |key: &&HostKey| compat >= Compat::Old || !key.spare;
+    let keys: Vec<_> = host_keys.keys().iter().filter(wanted).collect();
     Config {
         server_id: SshId::Standard(IDENTIFICATION.into()),
         methods: MethodSet::from([MethodKind::PublicKey].as_slice()),
@@ -101,10 +131,10 @@ pub(super) fn config(host_keys: &HostKeys, limits: &Limits) -> Config {
         keepalive_max: KEEPALIVES,
         nodelay: true,
         preferred: Preferred {
-            kex: Cow::Borrowed(KEX),
+            kex: Cow::Owned(key_exchanges(compat)),
             key: Cow::Owned(signatures()),
             cipher: Cow::Borrowed(CIPHERS),
-            mac: Cow::Borrowed(MACS),
+            mac: Cow::Owned(macs(compat)),
             compression: Cow::Borrowed(COMPRESSIONS),
             ..Preferred::DEFAULT
         },

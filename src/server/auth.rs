@@ -1,7 +1,7 @@
 //! Login: what the key set says of an offer, and remembering who got in.
 
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use russh::keys::HashAlg;
@@ -9,6 +9,7 @@ use russh::server::{Auth, PublicKeyOffer, VerifiedCertificate, VerifiedPublicKey
 use tokio::sync::Notify;
 
 use super::Server;
+use super::startups::{Phase, Startup};
 use crate::keys::{Credential, Grant, Offer};
 use crate::metrics;
 
@@ -50,6 +51,7 @@ pub(super) struct Judge {
     pub(super) client: IpAddr,
     /// The last grant: what the client will be once the library reports success.
     pub(super) granted: Option<Grant>,
+    pub(super) startup: Arc<Startup>,
 }
 
 impl Judge {
@@ -57,10 +59,12 @@ impl Judge {
     /// a wrong name and for an unknown key.
     pub(super) fn probe(&self, server: &Server, user: &str, offer: &PublicKeyOffer<'_>) -> Auth {
         let keys = server.keys.current();
+        self.startup.reach(Phase::Encrypted);
         // With a CA every key is asked to sign, so every name must be as well, or the one that
         // exists would stand out.
         let named = user == server.workspace.user.name || keys.has_authority();
         if keys.is_candidate(offer.public_key) && named {
+            self.startup.reach(Phase::Known);
             Auth::Accept
         } else {
             let fingerprint = offer.public_key.fingerprint(HashAlg::default());

@@ -15,6 +15,7 @@ use super::algorithms::WINDOW;
 use super::forwards::Asked;
 use super::handler::{Handler, answer, port};
 use super::identity;
+use super::startups::Phase;
 use crate::channel::{Request, Size};
 use crate::forward::{self, Destination};
 use crate::keys::Permission;
@@ -22,6 +23,12 @@ use crate::session::{self, Modes, Program, PtyRequest, Setup};
 
 impl Callbacks for Handler {
     type Error = Error;
+
+    /// Every client asks this first, to learn what else there is.
+    async fn auth_none(&mut self, _user: &str) -> Result<Auth, Error> {
+        self.judge.startup.reach(Phase::Encrypted);
+        Ok(Auth::reject())
+    }
 
     async fn auth_publickey_offered(
         &mut self,

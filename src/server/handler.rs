@@ -12,7 +12,7 @@ use super::Server;
 use super::algorithms::WINDOW;
 use super::auth::{Judge, Login};
 use super::forwards::Forwards;
-use super::limits::Startup;
+use super::startups::Startup;
 use crate::channel::Table;
 use crate::forward::{self, Destination, Refused, X11};
 use crate::keys::{Options, Permission};
@@ -33,8 +33,6 @@ pub(super) struct Handler {
     pub(super) local: SocketAddr,
     pub(super) table: Table,
     pub(super) login: Arc<Login>,
-    /// Given back at login.
-    pub(super) startup: Option<Startup>,
     /// Sessions whose program has not been asked for.
     pub(super) setups: HashMap<ChannelId, Setup>,
     /// Sessions that run on a terminal.
@@ -53,7 +51,7 @@ impl Handler {
         (client, local): (SocketAddr, SocketAddr),
         table: Table,
         login: Arc<Login>,
-        startup: Startup,
+        startup: Arc<Startup>,
     ) -> Self {
         let forwards = Forwards::new(server.workspace.tasks.clone(), table.clone());
         Self {
@@ -61,13 +59,13 @@ impl Handler {
                 number,
                 client: client.ip().to_canonical(),
                 granted: None,
+                startup,
             },
             server,
             client,
             local,
             table,
             login,
-            startup: Some(startup),
             setups: HashMap::new(),
             terminals: HashSet::new(),
             forwards,
@@ -81,7 +79,7 @@ impl Handler {
         let Some(grant) = self.judge.granted.take() else {
             return false;
         };
-        self.startup = None;
+        self.judge.startup.leave();
         let identity = &grant.identity;
         let (who, key) = (&identity.label, &identity.fingerprint);
         let shown = identity.certificate.as_ref();

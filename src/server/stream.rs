@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
@@ -13,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::startups::Startup;
 use crate::channel::Backlog;
 
 /// One read from the socket: several packets at once in bulk.
@@ -22,6 +24,11 @@ const DIRECT: usize = 16 * 1024;
 /// Unsent bytes after which a peer that does not read is given up: far above what the channels'
 /// gate admits, so only replies to a flood of requests get here.
 const MOST_BEHIND: usize = 16 * 1024 * 1024;
+/// The same three while nobody has logged in: what a stranger may make us hold, and send in all. A
+/// login takes some 5 KB, and with twenty of the largest keys and certificates 200.
+const EARLY_AHEAD: usize = 4 * 1024;
+const EARLY_BEHIND: usize = 64 * 1024;
+const EARLY_BYTES: usize = 1024 * 1024;
 /// Reads after which the kernel may delay acknowledgements again. A client with Nagle's algorithm
 /// on waits for ours several times while it logs in, 40 ms each.
 const PROMPT_READS: u32 = 40;
@@ -36,20 +43,52 @@ pub(super) struct Stream {
     behind: BytesMut,
     backlog: Backlog,
     prompt: u32,
+    /// Until somebody has logged in.
+    stranger: Option<Arc<Startup>>,
+    received: usize,
 }
 
 impl Stream {
     /// `switch`, once cancelled, is the end of the stream in both directions; `backlog` is told what
-    /// the socket has not taken.
-    pub(super) fn new(socket: TcpStream, switch: CancellationToken, backlog: Backlog) -> Self {
+    /// the socket has not taken. `ahead` was read before. Little is held until `stranger` is over.
+    pub(super) fn new(
+        socket: TcpStream,
+        ahead: BytesMut,
+        switch: CancellationToken,
+        backlog: Backlog,
+        stranger: Arc<Startup>,
+    ) -> Self {
         Self {
             socket,
             switch: Box::pin(switch.cancelled_owned()),
-            ahead: BytesMut::new(),
+            ahead,
             behind: BytesMut::new(),
             backlog,
             prompt: PROMPT_READS,
+            stranger: Some(stranger),
+            received: 0,
         }
+    }
+
+    /// Whether nobody has logged in.
+    fn is_strange(&mut self) -> bool {
+        if self
+            .stranger
+            .as_ref()
+            .is_some_and(|stranger| stranger.is_over())
+        {
+            self.stranger = None;
+        }
+        self.stranger.is_some()
+    }
+
+    /// A stranger who sends this much is none who logs in.
+    fn count(&mut self, bytes: usize) -> io::Result<()> {
+        self.received = self.received.saturating_add(bytes);
+        if self.received > EARLY_BYTES && self.is_strange() {
+            return Err(io::Error::other("too many bytes before login"));
+        }
+        Ok(())
     }
 
     fn is_switched_off(&mut self, context: &mut Context<'_>) -> bool {
@@ -67,11 +106,16 @@ impl Stream {
 
     /// Fill the read-ahead; it exists only while bytes flow.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.ahead.reserve(READ_AHEAD);
+        let strange = self.is_strange();
+        self.ahead
+            .reserve(if strange { EARLY_AHEAD } else { READ_AHEAD });
         let polled = poll_read_buf(Pin::new(&mut self.socket), context, &mut self.ahead);
         match &polled {
             Poll::Pending => self.ahead = BytesMut::new(),
-            Poll::Ready(_) => self.acknowledge(),
+            Poll::Ready(read) => {
+                self.acknowledge();
+                self.count(*read.as_ref().unwrap_or(&0))?;
+            }
         }
         polled
     }
@@ -98,9 +142,11 @@ impl AsyncRead for Stream {
             return Poll::Ready(Err(error));
         }
         if self.ahead.is_empty() && buffer.remaining() >= DIRECT {
+            let before = buffer.filled().len();
             let polled = Pin::new(&mut self.socket).poll_read(context, buffer);
             if polled.is_ready() {
                 self.acknowledge();
+                self.count(buffer.filled().len() - before)?;
             }
             return polled;
         }
@@ -147,7 +193,13 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.is_switched_off(context) || self.behind.len() > MOST_BEHIND {
+        let much = self.behind.len() > EARLY_BEHIND;
+        let most = if much && self.is_strange() {
+            EARLY_BEHIND
+        } else {
+            MOST_BEHIND
+        };
+        if self.is_switched_off(context) || self.behind.len() > most {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let mut rest = data;

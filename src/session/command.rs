@@ -9,6 +9,7 @@ use nix::libc;
 use nix::unistd::{AccessFlags, access};
 
 use super::exit::Exit;
+use crate::descriptors;
 use crate::user::User;
 use crate::workspace::reaper::program_score;
 
@@ -54,10 +55,10 @@ impl Launch {
 )]
 fn in_its_own_session(command: &mut Command, terminal: ControllingTerminal) {
     let score = program_score().unwrap_or_default();
-    // SAFETY: between fork and exec only close_range(2), open(2), write(2), close(2), setsid(2) and
-    // ioctl(2) run, which are async-signal-safe, allocate nothing and touch no lock; close_range takes
-    // numbers only, and closes nothing before the exec; the path ends with a NUL, and the score is as
-    // long as it says and lives for ever.
+    // SAFETY: between fork and exec only close_range(2), open(2), write(2), close(2), setrlimit(2),
+    // setsid(2) and ioctl(2) run, which are async-signal-safe, allocate nothing and touch no lock;
+    // close_range takes numbers only, and closes nothing before the exec; the path ends with a NUL, and
+    // the score is as long as it says and lives for ever; setrlimit(2) takes two numbers.
     unsafe {
         command.pre_exec(move || {
             // What the daemon inherited itself is not for sessions. Kernels before 5.11 lack it.
@@ -72,6 +73,7 @@ fn in_its_own_session(command: &mut Command, terminal: ControllingTerminal) {
                 libc::write(file, score.as_ptr().cast(), score.len());
                 libc::close(file);
             }
+            descriptors::give_back()?;
             rustix::process::setsid()?;
             if terminal == ControllingTerminal::StandardInput {
                 rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;

@@ -13,12 +13,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::watch::Bell;
+
+/// The runtime's own blocking thread, which looks names up, stays: under a limit on processes another
+/// may not be had.
+const KEEP: Duration = Duration::from_secs(u32::MAX as u64);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -86,9 +91,14 @@ impl Driver {
         bell: Bell,
         running: Sender<()>,
     ) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .thread_keep_alive(KEEP)
+            .build()?;
+        runtime.spawn_blocking(|| ());
         Ok(Self {
             number,
-            runtime: Builder::new_current_thread().enable_all().build()?,
+            runtime,
             jobs: Mutex::default(),
             due: Notify::new(),
             call: AtomicU64::new(0),

@@ -14,6 +14,8 @@ use rustix::process::{WaitOptions, WaitStatus};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::descriptors;
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -91,6 +93,7 @@ impl Reaper {
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         let pid = start()? as i32;
         come_before_us(pid);
+        descriptors::give_back_to(pid);
         let (sender, ended) = oneshot::channel();
         children.insert(pid, sender);
         Ok(Started {

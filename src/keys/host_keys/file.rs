@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ssh_key::{Algorithm, Certificate, Fingerprint, HashAlg, PrivateKey, PublicKey};
 
-use super::{HostKey, HostKeyError, list};
+use super::{HostKey, HostKeyError, generate, list};
 use crate::keys::file::{self, Content, is_missing};
 use crate::keys::mounts::Mounts;
 use crate::keys::trust::is_read_only_mount;
@@ -67,7 +67,7 @@ impl Loader {
                 continue;
             }
             if let Some(private) = self.private_key(&shown, &real)? {
-                found.add(private, shown, &real);
+                found.add(private, shown, &real, self.uid);
             }
         }
         Ok(found)
@@ -147,7 +147,7 @@ fn named_as_host_key(path: &Path) -> bool {
 }
 
 impl Found {
-    fn add(&mut self, private: PrivateKey, path: PathBuf, real: &Path) {
+    fn add(&mut self, private: PrivateKey, path: PathBuf, real: &Path, uid: u32) {
         if matches!(private.algorithm(), Algorithm::Rsa { .. }) {
             self.warnings.push(format!(
                 "{}: serving an RSA host key; its signing is not constant-time (RUSTSEC-2023-0071), \
@@ -175,9 +175,11 @@ impl Found {
             ));
             return;
         }
+        let ours = || fs::metadata(real).is_ok_and(|metadata| metadata.uid() == uid);
         self.keys.push(HostKey {
             private,
             certificate,
+            spare: path.ends_with(generate::SPARE) && ours(),
             path,
         });
     }

@@ -16,10 +16,12 @@ use super::HostKeyError;
 use super::fresh::key_texts;
 
 const TEMPORARY: &str = ".podssh-new-";
+/// Made with the other, so that its fingerprint is there from the first day.
+pub(super) const SPARE: &str = "ssh_host_ecdsa_key";
 pub(super) const KEYS: [(&str, Algorithm); 2] = [
     ("ssh_host_ed25519_key", Algorithm::Ed25519),
     (
-        "ssh_host_ecdsa_key",
+        SPARE,
         Algorithm::Ecdsa {
             curve: EcdsaCurve::NistP256,
         },

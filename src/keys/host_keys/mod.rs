@@ -83,6 +83,8 @@ pub struct HostKey {
     pub certificate: Option<Certificate>,
     /// Where it was read.
     pub path: PathBuf,
+    /// Whether it is the ECDSA key of our own making, which only old clients want.
+    pub spare: bool,
 }
 
 /// The host keys of this server; at least one.

@@ -1,28 +1,9 @@
-//! How many may be here at once: unauthenticated connections are bounded, and counted apart.
+//! The connections that are here, counted and numbered, so that the last one's end can be waited for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-
-/// Places for connections that have not logged in (sshd's MaxStartups).
-#[derive(Clone, Debug)]
-pub(super) struct Startups(Arc<Semaphore>);
-
-/// A place, given back when dropped.
-#[derive(Debug)]
-pub(super) struct Startup(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
-
-impl Startups {
-    pub(super) fn new(most: usize) -> Self {
-        Self(Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))))
-    }
-
-    /// `None` when all are taken.
-    pub(super) fn enter(&self) -> Option<Startup> {
-        Arc::clone(&self.0).try_acquire_owned().ok().map(Startup)
-    }
-}
+use tokio::sync::watch;
 
 /// The connections that are open.
 #[derive(Clone, Debug)]
@@ -73,15 +54,6 @@ impl Drop for Open {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_place_is_free_again_when_its_connection_logs_in_or_leaves() {
-        let startups = Startups::new(1);
-        let place = startups.enter();
-        assert!(place.is_some() && startups.enter().is_none());
-        drop(place);
-        assert!(startups.enter().is_some());
-    }
 
     #[tokio::test]
     async fn the_last_connection_to_leave_ends_the_wait() {
