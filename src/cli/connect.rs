@@ -33,7 +33,7 @@ pub struct ConnectArgs {
         hide_env_values = true
     )]
     pub gateway_header: Vec<String>,
-    /// How long to go on trying while the workspace starts, and how long one try may take
+    /// How long to go on trying while the workspace starts; one try may take as long, and 10 s at least
     #[arg(
         long,
         env = "PODSSH_WAIT",

@@ -19,6 +19,8 @@ use super::{Failed, report};
 use crate::cli::ConnectArgs;
 use crate::{config, exit_code};
 
+/// What one try may take, however short the wait: a slow gateway is no reason to give up at once.
+const LEAST_TRY: Duration = Duration::from_secs(10);
 /// Between two tries, doubling up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -50,7 +52,7 @@ fn open_patiently(route: &Route, wait: Duration) -> Result<Opened, Failed> {
     let mut pause = FIRST_PAUSE;
     let mut told = String::new();
     loop {
-        let Refusal { message, code, .. } = match route.open(wait) {
+        let Refusal { message, code, .. } = match route.open(wait.max(LEAST_TRY)) {
             Ok(opened) => return Ok(opened),
             Err(refusal) if refusal.passing && Instant::now() + pause < deadline => refusal,
             Err(refusal) => return Err(Failed::new(refusal.code, refusal.message)),

@@ -102,11 +102,7 @@ impl Envoy {
             let (200, _) = get(&admin, "/ready") else {
                 return None;
             };
-            let (_, listeners) = get(&admin, "/listeners");
-            let line = listeners
-                .lines()
-                .find_map(|line| line.strip_prefix("ssh_connect::"));
-            line.map(str::to_owned)
+            listener(&admin, "ssh_connect")
         });
         Self {
             gateway,
@@ -114,6 +110,12 @@ impl Envoy {
             directory,
             _process: process,
         }
+    }
+
+    /// Where the listener `name` answers, `127.0.0.1:PORT`.
+    #[track_caller]
+    pub(crate) fn listener(&self, name: &str) -> String {
+        eventually(name, PATIENCE, || listener(&self.admin, name))
     }
 
     /// Replaces the list of workspaces while Envoy runs, and waits until it has taken the new one.
@@ -161,6 +163,15 @@ impl Envoy {
     pub(crate) fn client_by_nc(&self, daemon: &Daemon) -> Client {
         self.client(daemon, "nc -X connect -x GATEWAY %h %p")
     }
+}
+
+fn listener(admin: &str, name: &str) -> Option<String> {
+    let (_, listeners) = get(admin, "/listeners");
+    let prefix = format!("{name}::");
+    let address = listeners
+        .lines()
+        .find_map(|line| line.strip_prefix(&prefix));
+    address.map(str::to_owned)
 }
 
 impl Drop for Envoy {

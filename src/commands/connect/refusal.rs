@@ -82,6 +82,9 @@ pub(super) fn status(
         429 => Refusal::passing(format!(
             "the gateway {gateway} limits how often one may connect ({status}): wait a little"
         )),
+        500 => Refusal::passing(format!(
+            "the gateway {gateway} has a fault of its own ({status}): tell its owner"
+        )),
         426 | 505 => Refusal::lasting(format!(
             "the gateway {gateway} does not take HTTP/1.1 ({status}): its owner must allow it"
         )),
@@ -128,7 +131,7 @@ mod tests {
             (426, false, 69, "owner"),
             (405, false, 69, "CONNECT enabled"),
             (204, false, 69, "is it the gateway"),
-            (500, false, 69, "is it the gateway"),
+            (500, true, 69, "owner"),
         ] {
             let refusal = status(code, WORKSPACE, "gw:80", false, "", "");
             assert_eq!((refusal.passing, refusal.code), (passing, exit), "{code}");
