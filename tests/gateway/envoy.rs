@@ -61,10 +61,26 @@ impl Envoy {
         });
         fs::write(directory.path().join("envoy.yaml"), change(&bootstrap)).expect("envoy.yaml");
         write_workspaces(&directory, workspaces);
-        Self::launch(directory, args)
+        Self::launch(directory, "ssh_connect", args)
     }
 
-    fn launch(directory: TempDir, args: &[&str]) -> Self {
+    /// One that gets everything from elsewhere by its `bootstrap`, once it has the listener of that name.
+    #[track_caller]
+    pub(crate) fn follow(bootstrap: &str, listener: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temp dir");
+        fs::write(directory.path().join("envoy.yaml"), bootstrap).expect("envoy.yaml");
+        Self::launch(directory, listener, &[])
+    }
+
+    /// All that Envoy has been told.
+    #[track_caller]
+    pub(crate) fn configuration(&self) -> serde_json::Value {
+        let (status, dump) = get(&self.admin, "/config_dump");
+        assert_eq!(status, 200);
+        serde_json::from_str(&dump).expect("JSON")
+    }
+
+    fn launch(directory: TempDir, name: &str, args: &[&str]) -> Self {
         let log = fs::File::create(directory.path().join("log")).expect("a log file");
         let admin_file = directory.path().join("admin");
         let mut process = Background::start(
@@ -102,10 +118,11 @@ impl Envoy {
             let (200, _) = get(&admin, "/ready") else {
                 return None;
             };
-            listener(&admin, "ssh_connect")
+            listener(&admin, name)
         });
         Self {
-            gateway,
+            // Istio's listens everywhere.
+            gateway: gateway.replace("0.0.0.0", "127.0.0.1"),
             admin,
             directory,
             _process: process,

@@ -17,7 +17,7 @@ use crate::session::{Busy, Session};
 use crate::tls::carries_ssh;
 
 /// An address where nothing listens.
-fn nowhere() -> String {
+pub(crate) fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound").to_string()
 }

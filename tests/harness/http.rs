@@ -24,5 +24,21 @@ pub(crate) fn request(address: &str, head: &str) -> Option<(u16, String)> {
     stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
+    let body = if chunked { join(body) } else { body.to_owned() };
+    Some((head.split(' ').nth(1)?.parse().ok()?, body))
+}
+
+/// A chunked body in one piece (RFC 9112 section 7.1).
+fn join(mut chunks: &str) -> String {
+    let mut body = String::new();
+    while let Some((size, rest)) = chunks.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap_or(0);
+        body.push_str(rest.get(..size).unwrap_or_default());
+        chunks = rest.get(size + 2..).unwrap_or_default();
+        if size == 0 {
+            break;
+        }
+    }
+    body
 }
