@@ -64,22 +64,6 @@ impl Envoy {
         Self::launch(directory, "ssh_connect", args)
     }
 
-    /// One that gets everything from elsewhere by its `bootstrap`, once it has the listener of that name.
-    #[track_caller]
-    pub(crate) fn follow(bootstrap: &str, listener: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a temp dir");
-        fs::write(directory.path().join("envoy.yaml"), bootstrap).expect("envoy.yaml");
-        Self::launch(directory, listener, &[])
-    }
-
-    /// All that Envoy has been told.
-    #[track_caller]
-    pub(crate) fn configuration(&self) -> serde_json::Value {
-        let (status, dump) = get(&self.admin, "/config_dump");
-        assert_eq!(status, 200);
-        serde_json::from_str(&dump).expect("JSON")
-    }
-
     fn launch(directory: TempDir, name: &str, args: &[&str]) -> Self {
         let log = fs::File::create(directory.path().join("log")).expect("a log file");
         let admin_file = directory.path().join("admin");

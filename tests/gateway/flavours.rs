@@ -69,13 +69,13 @@ impl Gateway {
         let xds = self.envoy.xds();
         let clusters = self.flavour.clusters(workspaces);
         self.taken("cluster_manager.cds.update_success", || {
-            put(&xds, "clusters", &clusters)
+            put(&xds, "clusters", &clusters);
         });
         let table = self.flavour.table();
         if self.flavour != Flavour::IstioStatic {
             let routes = self.flavour.routes(workspaces);
             self.taken(&format!("http.gateway.rds.{table}.update_success"), || {
-                put(&xds, "routes", &routes)
+                put(&xds, "routes", &routes);
             });
         }
     }

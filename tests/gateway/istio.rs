@@ -56,7 +56,7 @@ fn patched(filters: &[Value]) -> (Value, Value) {
     });
     let patches = filters
         .iter()
-        .flat_map(|filter| filter["spec"]["configPatches"].as_array());
+        .filter_map(|filter| filter["spec"]["configPatches"].as_array());
     for patch in patches.flatten() {
         let value = &patch["patch"]["value"];
         match patch["applyTo"].as_str().expect("applyTo") {

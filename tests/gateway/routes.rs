@@ -10,7 +10,7 @@ use std::thread;
 use crate::envoy::{Envoy, WORKSPACE, replace};
 use crate::flavours::{FLAVOURS, Flavour, Gateway, xds_of};
 use crate::harness::daemon::{Daemon, binary};
-use crate::harness::http::request;
+use crate::harness::http;
 use crate::harness::process::{PATIENCE, run};
 use crate::harness::tools::python;
 use crate::session::{Busy, Session};
@@ -29,7 +29,7 @@ pub(crate) fn status(envoy: &Envoy, authority: &str) -> u16 {
         let head = format!(
             "CONNECT {authority} HTTP/{version}\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
         );
-        request(&envoy.gateway, &head).map(|(status, _)| status)
+        http::status(&envoy.gateway, &head)
     });
     assert_eq!(answers[0], answers[1], "HTTP/1.0 and 1.1 for {authority}");
     answers[0].unwrap_or_else(|| panic!("no answer for {authority}"))
@@ -102,7 +102,7 @@ fn there_is_no_way_to_anything_but_a_workspace() {
         let gateway = Gateway::before(flavour, &daemon);
         let envoy = &gateway.envoy;
         let refused = |what: &str, head: &str| {
-            let answer = request(&envoy.gateway, head).map(|(status, _)| status);
+            let answer = http::status(&envoy.gateway, head);
             // Envoy hangs up on some of what is no HTTP.
             let refused = answer.is_none_or(|status| (400..500).contains(&status));
             assert!(refused, "{flavour:?}: {what}: {answer:?}");

@@ -46,16 +46,16 @@ impl Session {
     /// Whether a line comes back.
     pub(crate) fn echoes(&mut self) -> bool {
         self.count += 1;
-        self.returns(format!("line {}", self.count))
+        self.returns(&format!("line {}", self.count))
     }
 
     /// Whether a line of some 32 KiB comes back, no two alike.
     fn echoes_long(&mut self) -> bool {
         self.count += 1;
-        self.returns(format!("line {} ", self.count).repeat(3000))
+        self.returns(&format!("line {} ", self.count).repeat(3000))
     }
 
-    fn returns(&mut self, line: String) -> bool {
+    fn returns(&mut self, line: &str) -> bool {
         let stdin = self.process.0.stdin.as_mut().expect("stdin is piped");
         if writeln!(stdin, "{line}")
             .and_then(|()| stdin.flush())

@@ -12,7 +12,7 @@ use rustls::ClientConnection;
 use super::answer::{Answer, Broken, ask, first_line};
 use super::dial::dial;
 use super::refusal::{self, Refusal};
-use super::tls::Tls;
+use super::tls::{self, Tls};
 use crate::cli::ConnectArgs;
 use crate::commands::Failed;
 use crate::exit_code;
@@ -119,7 +119,7 @@ impl Gateway {
         if url.is_none() {
             return Ok(None);
         }
-        let name = format!("{}:{port}", host);
+        let name = format!("{host}:{port}");
         let host = host.trim_matches(['[', ']']).to_owned();
         Ok(Some(Self {
             tls: tls.then(|| Tls::load(&host, args)).transpose()?,
@@ -218,7 +218,7 @@ impl Gateway {
                 first_line(bytes)
             )),
             (Broken::Stream(error), tls) => match tls {
-                Some(tls) if tls.is_about(error) => {
+                Some(tls) if tls::is_about(error) => {
                     tls.refusal(&format!("the gateway {name}"), error)
                 }
                 _ if is_timeout(error) => Refusal::passing(format!(

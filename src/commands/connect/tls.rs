@@ -105,11 +105,6 @@ impl Tls {
         self.identity.certificate.is_some()
     }
 
-    /// Whether TLS is what failed.
-    pub(super) fn is_about(&self, error: &io::Error) -> bool {
-        inner(error).is_some()
-    }
-
     /// What a failure of TLS means.
     pub(super) fn refusal(&self, whom: &str, error: &io::Error) -> Refusal {
         match inner(error) {
@@ -195,6 +190,11 @@ impl Tls {
             other => Refusal::lasting(format!("{whom} broke TLS off ({other:?}): ask its owner")),
         }
     }
+}
+
+/// Whether TLS is what failed.
+pub(super) fn is_about(error: &io::Error) -> bool {
+    inner(error).is_some()
 }
 
 fn inner(error: &io::Error) -> Option<&Error> {
