@@ -43,7 +43,7 @@ fn carries_ssh(proxy_command: &str, further_options: &[&str]) {
 }
 
 /// A megabyte with every byte value, so that a tool which interprets any would be found out.
-fn megabyte() -> Vec<u8> {
+pub(crate) fn megabyte() -> Vec<u8> {
     (0..1_000_000_u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect()

@@ -61,10 +61,10 @@ impl Envoy {
         });
         fs::write(directory.path().join("envoy.yaml"), change(&bootstrap)).expect("envoy.yaml");
         write_workspaces(&directory, workspaces);
-        Self::launch(directory, args)
+        Self::launch(directory, "ssh_connect", args)
     }
 
-    fn launch(directory: TempDir, args: &[&str]) -> Self {
+    fn launch(directory: TempDir, name: &str, args: &[&str]) -> Self {
         let log = fs::File::create(directory.path().join("log")).expect("a log file");
         let admin_file = directory.path().join("admin");
         let mut process = Background::start(
@@ -102,18 +102,21 @@ impl Envoy {
             let (200, _) = get(&admin, "/ready") else {
                 return None;
             };
-            let (_, listeners) = get(&admin, "/listeners");
-            let line = listeners
-                .lines()
-                .find_map(|line| line.strip_prefix("ssh_connect::"));
-            line.map(str::to_owned)
+            listener(&admin, name)
         });
         Self {
-            gateway,
+            // Istio's listens everywhere.
+            gateway: gateway.replace("0.0.0.0", "127.0.0.1"),
             admin,
             directory,
             _process: process,
         }
+    }
+
+    /// Where the listener `name` answers, `127.0.0.1:PORT`.
+    #[track_caller]
+    pub(crate) fn listener(&self, name: &str) -> String {
+        eventually(name, PATIENCE, || listener(&self.admin, name))
     }
 
     /// Replaces the list of workspaces while Envoy runs, and waits until it has taken the new one.
@@ -161,6 +164,15 @@ impl Envoy {
     pub(crate) fn client_by_nc(&self, daemon: &Daemon) -> Client {
         self.client(daemon, "nc -X connect -x GATEWAY %h %p")
     }
+}
+
+fn listener(admin: &str, name: &str) -> Option<String> {
+    let (_, listeners) = get(admin, "/listeners");
+    let prefix = format!("{name}::");
+    let address = listeners
+        .lines()
+        .find_map(|line| line.strip_prefix(&prefix));
+    address.map(str::to_owned)
 }
 
 impl Drop for Envoy {

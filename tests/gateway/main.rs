@@ -15,8 +15,12 @@ mod harness;
 
 mod envoy;
 mod session;
+mod tls;
 
+mod auth;
 mod clients;
+mod connect;
+mod flavours;
 mod forwards;
 mod istio;
 mod routes;

@@ -2,18 +2,22 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::process::Command;
+use std::thread;
 
 use crate::envoy::{Envoy, WORKSPACE, replace};
-use crate::harness::daemon::Daemon;
-use crate::harness::http::request;
-use crate::harness::process::PATIENCE;
-use crate::session::Session;
+use crate::flavours::{FLAVOURS, Flavour, Gateway, xds_of};
+use crate::harness::daemon::{Daemon, binary};
+use crate::harness::http;
+use crate::harness::process::{PATIENCE, run};
+use crate::harness::tools::python;
+use crate::session::{Busy, Session};
+use crate::tls::carries_ssh;
 
 /// An address where nothing listens.
-fn nowhere() -> String {
+pub(crate) fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound").to_string()
 }
@@ -25,7 +29,7 @@ pub(crate) fn status(envoy: &Envoy, authority: &str) -> u16 {
         let head = format!(
             "CONNECT {authority} HTTP/{version}\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
         );
-        request(&envoy.gateway, &head).map(|(status, _)| status)
+        http::status(&envoy.gateway, &head)
     });
     assert_eq!(answers[0], answers[1], "HTTP/1.0 and 1.1 for {authority}");
     answers[0].unwrap_or_else(|| panic!("no answer for {authority}"))
@@ -34,37 +38,199 @@ pub(crate) fn status(envoy: &Envoy, authority: &str) -> u16 {
 #[test]
 fn an_unknown_workspace_is_404_and_a_stopped_one_503() {
     let stopped = nowhere();
-    let envoy = Envoy::start(&[(WORKSPACE, &stopped)], str::to_owned, &[]);
-    assert_eq!(status(&envoy, "another.ws-demo.svc.cluster.local:80"), 404);
-    assert_eq!(status(&envoy, &format!("{WORKSPACE}:80")), 503);
+    for flavour in FLAVOURS {
+        let gateway = Gateway::start(flavour, &[(WORKSPACE, &stopped)]);
+        let envoy = &gateway.envoy;
+        let unknown = status(envoy, "another.ws-demo.svc.cluster.local:80");
+        assert_eq!(unknown, 404, "{flavour:?}");
+        assert_eq!(
+            status(envoy, &format!("{WORKSPACE}:80")),
+            503,
+            "{flavour:?}"
+        );
+    }
 }
+
+#[test]
+fn a_name_that_is_no_workspaces_is_403_where_the_flavour_knows_what_one_is() {
+    let daemon = Daemon::start(|_| ());
+    for flavour in FLAVOURS {
+        let gateway = Gateway::before(flavour, &daemon);
+        let expected = match flavour {
+            Flavour::Plain | Flavour::IstioStatic => 403,
+            // Their tables hold names, no pattern: all others are unknown.
+            Flavour::IstioPerWorkspace | Flavour::EnvoyGateway => 404,
+        };
+        let foreign = status(&gateway.envoy, "workspace.default.svc.cluster.local:80");
+        assert_eq!(foreign, expected, "{flavour:?}");
+    }
+}
+
+/// Names and addresses that a proxy without a list of its own would connect to; `PORT` is one where
+/// somebody listens.
+const ELSEWHERE: &[&str] = &[
+    "127.0.0.1:PORT",
+    "127.1:PORT",
+    "2130706433:PORT",
+    "0x7f000001:PORT",
+    "0177.0.0.1:PORT",
+    "0.0.0.0:PORT",
+    "[::1]:PORT",
+    "[::ffff:127.0.0.1]:PORT",
+    "localhost:PORT",
+    "169.254.169.254:80",
+    "metadata.google.internal:80",
+    "kubernetes.default.svc.cluster.local:443",
+    "workspace.ws-demo.svc.cluster.local.:80",
+    "workspace.ws-demo.svc.cluster.local.example.com:80",
+    "x.workspace.ws-demo.svc.cluster.local:80",
+    "workspace.ws-demo:80",
+    "workspace:80",
+    "workspace.ws-demo.svc.cluster.local:80@127.0.0.1:PORT",
+    "workspace.ws-demo.svc.cluster.local%3a80@127.0.0.1:PORT",
+    "127.0.0.1:PORT#workspace.ws-demo.svc.cluster.local:80",
+    "outbound|80||workspace.ws-demo.svc.cluster.local:80",
+];
 
 #[test]
 fn there_is_no_way_to_anything_but_a_workspace() {
     let daemon = Daemon::start(|_| ());
-    let envoy = Envoy::before(&daemon);
-    for authority in [
-        "127.0.0.1:22",
-        &daemon.address,
-        "[::1]:22",
-        "localhost:80",
-        "workspace.other.svc.cluster.local:80",
-        "workspace.ws-demo.svc.cluster.local:22",
-        "workspace.ws-demo.svc.cluster.local.example.com:80",
-        "x.workspace.ws-demo.svc.cluster.local:80",
-    ] {
-        assert_eq!(status(&envoy, authority), 403, "{authority}");
+    let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    elsewhere.set_nonblocking(true).expect("a listener");
+    let port = elsewhere.local_addr().expect("bound").port().to_string();
+    for flavour in FLAVOURS {
+        let gateway = Gateway::before(flavour, &daemon);
+        let envoy = &gateway.envoy;
+        let refused = |what: &str, head: &str| {
+            let answer = http::status(&envoy.gateway, head);
+            // Envoy hangs up on some of what is no HTTP.
+            let refused = answer.is_none_or(|status| (400..500).contains(&status));
+            assert!(refused, "{flavour:?}: {what}: {answer:?}");
+        };
+        let workspace = format!("{WORKSPACE}:80");
+        let there = format!("127.0.0.1:{port}");
+        for name in ELSEWHERE {
+            let name = name.replace("PORT", &port);
+            for version in ["1.0", "1.1"] {
+                // The workspace's name in a header helps nobody.
+                refused(
+                    &name,
+                    &format!(
+                        "CONNECT {name} HTTP/{version}\r\nHost: {workspace}\r\nX-Forwarded-Host: {workspace}\r\nConnection: close\r\n\r\n"
+                    ),
+                );
+            }
+        }
+        for method in ["GET", "POST", "OPTIONS"] {
+            let head = format!(
+                "{method} http://{there}/ HTTP/1.1\r\nHost: {there}\r\nConnection: close\r\n\r\n"
+            );
+            refused(&head, &head);
+            let head =
+                format!("{method} / HTTP/1.1\r\nHost: {workspace}\r\nConnection: close\r\n\r\n");
+            refused(&head, &head);
+        }
+        let upgrade = format!(
+            "GET / HTTP/1.1\r\nHost: {workspace}\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n"
+        );
+        refused(&upgrade, &upgrade);
     }
-    let get = |path: &str| {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        request(&envoy.gateway, &head).map(|(status, _)| status)
-    };
+    let nobody = elsewhere.accept().map_err(|error| error.kind());
     assert_eq!(
-        get("/healthz"),
-        Some(200),
-        "the probe of the gateway's own pod"
+        nobody.err(),
+        Some(ErrorKind::WouldBlock),
+        "somebody got through"
     );
-    assert_eq!(get("/"), Some(404));
+}
+
+#[test]
+fn headers_do_not_lead_a_tunnel_elsewhere() {
+    let daemon = Daemon::start(|_| ());
+    let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    elsewhere.set_nonblocking(true).expect("a listener");
+    let there = elsewhere.local_addr().expect("bound").to_string();
+    for flavour in FLAVOURS {
+        let gateway = Gateway::before(flavour, &daemon);
+        for header in [
+            format!("Host: {there}"),
+            format!("X-Forwarded-Host: {there}"),
+            format!("X-Envoy-Original-Dst-Host: {there}"),
+            format!("X-Ws-Cluster: {there}"),
+            format!("Forwarded: host={there}"),
+            "X-Envoy-Decorator-Operation: x".to_owned(),
+        ] {
+            let banner = banner(&gateway.envoy.gateway, &header);
+            assert!(
+                banner.starts_with("SSH-2.0-"),
+                "{flavour:?}: {header}: {banner}"
+            );
+        }
+    }
+    let nobody = elsewhere.accept().map_err(|error| error.kind());
+    assert_eq!(
+        nobody.err(),
+        Some(ErrorKind::WouldBlock),
+        "somebody got through"
+    );
+}
+
+/// The workspace's banner, by a CONNECT with one more header.
+#[track_caller]
+fn banner(gateway: &str, header: &str) -> String {
+    let mut stream = TcpStream::connect(gateway).expect("the gateway");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    write!(
+        stream,
+        "CONNECT {WORKSPACE}:80 HTTP/1.1\r\n{header}\r\n\r\n"
+    )
+    .expect("the request");
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let head = lines.by_ref().take_while(|line| !line.is_empty());
+    let head: Vec<String> = head.collect();
+    assert!(head[0].contains(" 200 "), "{head:?}");
+    lines.next().unwrap_or_default()
+}
+
+/// What HTTP/2 makes of a list of authorities: status, then what the tunnel says first.
+#[track_caller]
+fn by_http2(gateway: &str, authorities: &[&str]) -> Vec<String> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gateway/h2connect.py");
+    let mut command = Command::new(python());
+    let output = run(
+        command.arg(script).arg(gateway).args(authorities),
+        b"",
+        PATIENCE,
+    );
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stdout).expect("UTF-8");
+    lines.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn http2_leads_to_workspaces_and_nowhere_else() {
+    let daemon = Daemon::start(|_| ());
+    let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    elsewhere.set_nonblocking(true).expect("a listener");
+    let there = elsewhere.local_addr().expect("bound").to_string();
+    let workspace = format!("{WORKSPACE}:80");
+    let envoy = Envoy::before(&daemon);
+    let answers = by_http2(
+        &envoy.gateway,
+        &[
+            &workspace,
+            &there,
+            "another.ws-demo.svc.cluster.local:80",
+            "workspace.default.svc.cluster.local:80",
+        ],
+    );
+    assert!(answers[0].starts_with("200 SSH-2.0-"), "{answers:?}");
+    assert_eq!(answers[1..], ["403", "404", "403"]);
+    let nobody = elsewhere.accept().map_err(|error| error.kind());
+    assert_eq!(
+        nobody.err(),
+        Some(ErrorKind::WouldBlock),
+        "somebody got through"
+    );
 }
 
 #[test]
@@ -89,25 +255,40 @@ fn a_client_that_waits_for_the_banner_gets_it() {
     );
 }
 
-#[test]
-fn workspaces_come_change_and_go_without_closing_a_session() {
+/// Twenty tunnels, every other one busy all the while, and the list of workspaces changes around them.
+#[track_caller]
+fn workspaces_come_change_and_go_without_closing_a_session(flavour: Flavour) {
     let daemon = Daemon::start(|_| ());
     let second = Daemon::start(|_| ());
-    let envoy = Envoy::before(&daemon);
+    let gateway = Gateway::before(flavour, &daemon);
+    let envoy = &gateway.envoy;
     let client = envoy.client_by_nc(&daemon);
-    let mut sessions: Vec<_> = (0..5).map(|_| Session::open(&client)).collect();
-    let mut all_echo = |when: &str| {
+    let open = |_| {
+        let client = client.clone();
+        thread::spawn(move || Session::open(&client))
+    };
+    let sessions: Vec<_> = (0..20).map(open).collect();
+    let sessions = sessions
+        .into_iter()
+        .map(|session| session.join().expect("a session"));
+    let mut sessions: Vec<Session> = sessions.collect();
+    let busy: Vec<Busy> = sessions.drain(10..).map(Busy::new).collect();
+    let mut all_live = |when: &str| {
         assert!(
             sessions.iter_mut().all(Session::echoes),
-            "an open session after {when}"
+            "{flavour:?}: an idle session after {when}"
+        );
+        assert!(
+            busy.iter().all(Busy::goes_on),
+            "{flavour:?}: a busy session after {when}"
         );
     };
 
     let first = (WORKSPACE, daemon.address.as_str());
     let name = "second.ws-demo.svc.cluster.local";
-    assert_eq!(status(&envoy, &format!("{name}:80")), 404);
-    envoy.set_workspaces(&[first, (name, &second.address)]);
-    all_echo("another workspace came");
+    assert_eq!(status(envoy, &format!("{name}:80")), 404);
+    gateway.set(&[first, (name, &second.address)]);
+    all_live("another workspace came");
     let config = format!(
         "  HostName {name}\n  Port 80\n  ProxyCommand nc -X connect -x {} %h %p\n",
         envoy.gateway
@@ -119,17 +300,59 @@ fn workspaces_come_change_and_go_without_closing_a_session() {
         "the new workspace: {output:?}"
     );
 
-    envoy.set_workspaces(&[first, (name, &nowhere())]);
-    all_echo("another workspace changed");
-    envoy.set_workspaces(&[first]);
-    all_echo("another workspace went");
-    envoy.set_workspaces(&[]);
-    all_echo("their own workspace left the list");
+    gateway.set(&[first, (name, &nowhere())]);
+    all_live("another workspace changed");
+    gateway.set(&[first]);
+    all_live("another workspace went");
+    gateway.set(&[]);
+    all_live("their own workspace left the list");
     assert_eq!(
-        status(&envoy, &format!("{WORKSPACE}:80")),
+        status(envoy, &format!("{WORKSPACE}:80")),
         404,
         "new ones are refused"
     );
+    for session in busy {
+        session.ends_byte_exact();
+    }
+    assert_eq!(
+        envoy.stat("listener_manager.listener_modified"),
+        0,
+        "{flavour:?}"
+    );
+}
+
+#[test]
+fn plain_envoy_changes_workspaces_without_closing_a_session() {
+    workspaces_come_change_and_go_without_closing_a_session(Flavour::Plain);
+}
+
+#[test]
+fn istios_static_filter_changes_workspaces_without_closing_a_session() {
+    workspaces_come_change_and_go_without_closing_a_session(Flavour::IstioStatic);
+}
+
+#[test]
+fn istios_filter_per_workspace_changes_workspaces_without_closing_a_session() {
+    workspaces_come_change_and_go_without_closing_a_session(Flavour::IstioPerWorkspace);
+}
+
+#[test]
+fn envoy_gateway_changes_workspaces_without_closing_a_session() {
+    workspaces_come_change_and_go_without_closing_a_session(Flavour::EnvoyGateway);
+}
+
+#[test]
+fn every_flavour_takes_clients_of_both_http_versions() {
+    let daemon = Daemon::start(|_| ());
+    for flavour in FLAVOURS {
+        let gateway = Gateway::before(flavour, &daemon);
+        carries_ssh(&gateway.envoy.client_by_nc(&daemon));
+        let connect = format!(
+            "{} connect --gateway http://GATEWAY %h %p",
+            binary().display()
+        );
+        carries_ssh(&gateway.envoy.client(&daemon, &connect));
+    }
 }
 
 /// Guards the design: were this test to fail, workspaces might as well be listener configuration.
@@ -157,11 +380,7 @@ fn a_change_of_the_listener_closes_every_session() {
 
 /// The shipped bootstrap with its one listener moved to a file that Envoy follows.
 fn listener_by_file(bootstrap: &str) -> String {
-    let xds = bootstrap
-        .split_once("watched_directory: {path: ")
-        .expect("watched_directory")
-        .1;
-    let xds = xds.split_once('}').expect("a closing brace").0;
+    let xds = xds_of(bootstrap);
     let (rest, listeners) = bootstrap.split_once("  listeners:\n").expect("listeners");
     let mut listener = String::from("resources:\n");
     for line in listeners.lines() {
@@ -173,9 +392,10 @@ fn listener_by_file(bootstrap: &str) -> String {
         "- name: ssh_connect\n",
         &format!("{kind} ssh_connect\n"),
     );
-    fs::write(Path::new(xds).join("lds.yaml"), listener).expect("lds.yaml");
+    fs::write(xds.join("lds.yaml"), listener).expect("lds.yaml");
     let source = format!(
-        "  lds_config:\n    resource_api_version: V3\n    path_config_source: {{path: {xds}/lds.yaml}}\n"
+        "  lds_config:\n    resource_api_version: V3\n    path_config_source: {{path: {}/lds.yaml}}\n",
+        xds.display()
     );
     replace(rest, "static_resources:\n", &source)
 }

@@ -2,12 +2,14 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
 use crate::harness::client::Client;
-use crate::harness::process::{Background, PATIENCE};
+use crate::harness::process::{Background, PATIENCE, eventually};
 
 /// An open session whose program echoes lines.
 pub(crate) struct Session {
@@ -44,7 +46,16 @@ impl Session {
     /// Whether a line comes back.
     pub(crate) fn echoes(&mut self) -> bool {
         self.count += 1;
-        let line = format!("line {}", self.count);
+        self.returns(&format!("line {}", self.count))
+    }
+
+    /// Whether a line of some 32 KiB comes back, no two alike.
+    fn echoes_long(&mut self) -> bool {
+        self.count += 1;
+        self.returns(&format!("line {} ", self.count).repeat(3000))
+    }
+
+    fn returns(&mut self, line: &str) -> bool {
         let stdin = self.process.0.stdin.as_mut().expect("stdin is piped");
         if writeln!(stdin, "{line}")
             .and_then(|()| stdin.flush())
@@ -63,5 +74,56 @@ impl Session {
             self.lines.recv_timeout(patience),
             Err(RecvTimeoutError::Disconnected)
         )
+    }
+}
+
+/// A session that echoes a long line, then the next, until it is told to stop.
+pub(crate) struct Busy {
+    rounds: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    thread: thread::JoinHandle<bool>,
+}
+
+impl Busy {
+    pub(crate) fn new(mut session: Session) -> Self {
+        let (rounds, stop) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (counted, stopped) = (Arc::clone(&rounds), Arc::clone(&stop));
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                if !session.echoes_long() {
+                    return false;
+                }
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+            true
+        });
+        Self {
+            rounds,
+            stop,
+            thread,
+        }
+    }
+
+    /// Whether it comes at least two rounds further, so that one began after the call.
+    pub(crate) fn goes_on(&self) -> bool {
+        let before = self.rounds.load(Ordering::Relaxed);
+        eventually("a busy session goes on", PATIENCE, || {
+            let rounds = self.rounds.load(Ordering::Relaxed);
+            (self.thread.is_finished() || rounds > before + 1).then_some(())
+        });
+        !self.thread.is_finished()
+    }
+
+    /// Stops it: every byte has come back as it went.
+    #[track_caller]
+    pub(crate) fn ends_byte_exact(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        assert!(
+            self.thread.join().expect("it does not panic"),
+            "bytes were lost"
+        );
     }
 }

@@ -187,3 +187,25 @@ fn without_keepalives_the_same_timeout_would_end_it() {
         "the test above would prove nothing"
     );
 }
+
+/// The shipped gateway as it is, but that timers which do not count for a tunnel, as shipped, are short; the
+/// silence is longer than those of Envoy's defaults that could be thought to count (a route's 15 s).
+#[test]
+fn silence_beyond_every_other_timer_ends_nothing() {
+    let daemon = Daemon::start(|setup| setup.args(["--keepalive", "1h"]));
+    let timers = "stat_prefix: ssh_connect
+          common_http_protocol_options: {idle_timeout: 2s}
+          request_timeout: 2s
+          request_headers_timeout: 2s
+          drain_timeout: 2s
+          delayed_close_timeout: 1s";
+    let envoy = Envoy::start(
+        &[(crate::envoy::WORKSPACE, &daemon.address)],
+        |bootstrap| replace(bootstrap, "stat_prefix: ssh_connect", timers),
+        &[],
+    );
+    let output = envoy
+        .client_by_proxytunnel(&daemon)
+        .ssh(["sleep 17; echo alive"]);
+    assert_eq!(output.stdout, b"alive\n", "{output:?}");
+}

@@ -93,6 +93,11 @@ fn each_foreign_library_has_one_home() {
         &["keys/watch.rs"],
         "file watching lives in keys/watch.rs",
     );
+    only_in(
+        &["rustls"],
+        &["commands/connect/", "cluster/"],
+        "TLS is a client's: to a gateway, and to an API server",
+    );
 }
 
 #[test]

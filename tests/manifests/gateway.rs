@@ -122,3 +122,105 @@ fn the_gateways_pods_end_after_their_wait_and_not_by_force() {
     let kill = spec["terminationGracePeriodSeconds"].as_i64();
     assert!(kill.expect("a number") > wait.expect("a number"));
 }
+
+/// Those of manifests/gateway/auth.
+pub(crate) const COMPONENTS: [&str; 4] = ["tls", "mtls", "jwt", "ext-authz"];
+
+/// The plain Envoy gateway with one of the components of manifests/gateway/auth beside it.
+#[track_caller]
+pub(crate) fn with_component(name: &str) -> Vec<serde_json::Value> {
+    let directory = tempfile::tempdir().expect("a temp dir");
+    // kustomize takes no absolute path for a directory.
+    let up = "../".repeat(directory.path().components().count() - 1);
+    let gateway = format!(
+        "{}{}/gateway",
+        up.trim_end_matches('/'),
+        manifests().display()
+    );
+    let text = format!(
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n\
+         resources: [{gateway}/envoy]\ncomponents: [{gateway}/auth/{name}]\n"
+    );
+    fs::write(directory.path().join("kustomization.yaml"), text).expect("kustomization.yaml");
+    build(directory.path().to_str().expect("UTF-8"))
+}
+
+#[test]
+fn components_merge_the_listener_that_the_tests_run_and_mount_what_it_reads() {
+    for name in COMPONENTS {
+        let objects = with_component(name);
+        let deployment = object(&objects, "Deployment", "ssh-gateway");
+        let spec = &deployment["spec"]["template"]["spec"];
+        let container = &spec["containers"][0];
+        let args = container["args"].as_array().expect("args");
+        let last = &args[args.len() - 2..];
+        assert_eq!(
+            last,
+            [json!("--config-yaml"), json!("$(FURTHER_LISTENER)")],
+            "{name}"
+        );
+        let source = &container["env"][0]["valueFrom"]["configMapKeyRef"];
+        let map = source["name"].as_str().expect("a name");
+        let listener = object(&objects, "ConfigMap", map)["data"]["listener.yaml"].clone();
+        let listener = listener.as_str().expect("text").to_owned();
+        let file = manifests()
+            .join("gateway/auth")
+            .join(name)
+            .join("listener.yaml");
+        assert_eq!(
+            listener,
+            fs::read_to_string(file).expect("the file"),
+            "{name}"
+        );
+
+        let ports = container["ports"].as_array().expect("ports").iter();
+        let ports: Vec<_> = ports
+            .map(|port| (&port["name"], &port["containerPort"]))
+            .collect();
+        assert!(
+            ports.contains(&(&json!("connect-tls"), &json!(8443))),
+            "{name}: {ports:?}"
+        );
+        assert!(listener.contains("port_value: 8443"), "{name}");
+        let mounts = container["volumeMounts"].as_array().expect("mounts").iter();
+        let mounts: Vec<_> = mounts
+            .filter_map(|mount| mount["mountPath"].as_str())
+            .collect();
+        let secrets = spec["volumes"].as_array().expect("volumes").iter();
+        let secrets = secrets
+            .clone()
+            .find(|volume| volume["name"] == "secrets")
+            .expect("secrets");
+        let map = secrets["configMap"]["name"].as_str().expect("a name");
+        let secrets = &object(&objects, "ConfigMap", map)["data"];
+        let texts = [
+            &listener,
+            secrets["server.yaml"].as_str().expect("text"),
+            secrets["clients.yaml"].as_str().expect("text"),
+        ];
+        for path in texts.concat().split("/etc/envoy-").skip(1) {
+            let directory = path.split(['/', '}', '\n', ' ']).next().unwrap_or_default();
+            let directory = format!("/etc/envoy-{directory}");
+            assert!(
+                mounts.contains(&directory.as_str()),
+                "{name}: {directory} is not mounted"
+            );
+        }
+    }
+}
+
+#[test]
+fn who_asks_for_credentials_has_no_second_door_without() {
+    for (name, expected) in [
+        ("tls", vec![80, 443]),
+        ("mtls", vec![443]),
+        ("jwt", vec![443]),
+        ("ext-authz", vec![443]),
+    ] {
+        let objects = with_component(name);
+        let service = object(&objects, "Service", "ssh-gateway");
+        let ports = service["spec"]["ports"].as_array().expect("ports").iter();
+        let ports: Vec<_> = ports.filter_map(|port| port["port"].as_i64()).collect();
+        assert_eq!(ports, expected, "{name}");
+    }
+}

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use crate::gateway::{COMPONENTS, with_component};
 use crate::harness::process::{PATIENCE, run};
 use crate::harness::tools::tool;
 use crate::kustomize::{build, kustomizations};
@@ -46,6 +47,7 @@ fn every_kustomization_builds_and_every_core_object_is_valid() {
         };
         core.extend(build(&name).into_iter().filter(|object| !foreign(object)));
     }
+    core.extend(COMPONENTS.into_iter().flat_map(with_component));
     assert!(core.len() > 20, "only {} objects", core.len());
     for version in VERSIONS {
         let output = validate(&core, version);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::{MAX_HEAD, read_answer};
+use super::{Answer, Broken, MAX_HEAD, read};
 
 /// Yields its bytes a few at a time.
 struct Pieces<'a>(&'a [u8], usize);
@@ -20,14 +20,22 @@ pub(crate) fn answer(data: &[u8]) {
     let Some((step, answer)) = data.split_first() else {
         return;
     };
-    let mut rest = Pieces(answer, usize::from(*step) + 1);
-    let pieces = read_answer(&mut rest).map(|(status, early)| (status, [&early, rest.0].concat()));
+    let mut pieces = Pieces(answer, usize::from(*step) + 1);
+    let slowly = read(&mut pieces);
+    let slowly = outcome(slowly, pieces.0);
     let mut rest = answer;
-    let whole = read_answer(&mut rest).map(|(status, early)| (status, [&early, rest].concat()));
+    let whole = read(&mut rest);
+    let whole = outcome(whole, rest);
     if answer.len() < MAX_HEAD {
-        assert_eq!(pieces.as_ref().ok(), whole.as_ref().ok());
+        assert_eq!(slowly, whole);
     }
-    if let Ok((status, early)) = whole {
+    if let Some((status, early)) = whole {
         assert!(status < 1000 && answer.ends_with(&early));
     }
+}
+
+/// The status, and all that followed the head, read or not.
+fn outcome(answer: Result<Answer, Broken>, unread: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let Answer { status, rest, .. } = answer.ok()?;
+    Some((status, [&rest, unread].concat()))
 }
