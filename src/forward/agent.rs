@@ -5,11 +5,19 @@
 
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::remote::{Listener, listen_unix};
 use crate::runtime_dir;
+
+/// The sockets of all connections that forward an agent now, the last to ask at the end.
+static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn live() -> MutexGuard<'static, Vec<PathBuf>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A forwarded agent: listens while it lives.
 #[derive(Debug)]
@@ -22,9 +30,15 @@ pub struct Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // Another connection may have taken the link over since.
+        let mut live = live();
+        live.retain(|target| *target != self.target);
+        // Another connection may have taken the link over since. If not, one that asked before gets
+        // it back: its programs must not lose their agent because somebody else came and went.
         if std::fs::read_link(&self.link).is_ok_and(|target| target == self.target) {
-            let _ = std::fs::remove_file(&self.link);
+            let moved = live.last().map(|target| point(&self.link, target));
+            if !matches!(moved, Some(Ok(()))) {
+                let _ = std::fs::remove_file(&self.link);
+            }
         }
     }
 }
@@ -43,13 +57,21 @@ impl Agent {
         let target = directory.join(format!("agent.{}.{number}", std::process::id()));
         let listener = listen_unix(&target)?;
         let link = agent_socket(uid);
-        let fresh = directory.join(format!("agent.sock.{}.{number}", std::process::id()));
-        symlink(&target, &fresh)?;
-        std::fs::rename(&fresh, &link)?;
+        let mut live = live();
+        point(&link, &target)?;
+        live.push(target.clone());
         Ok(Self {
             listener,
             link,
             target,
         })
     }
+}
+
+/// Make `link` lead to `target`, whatever it led to, without a moment in between. Whoever calls this
+/// holds [`LIVE`].
+fn point(link: &Path, target: &Path) -> io::Result<()> {
+    let fresh = target.with_extension("link");
+    symlink(target, &fresh)?;
+    std::fs::rename(fresh, link)
 }

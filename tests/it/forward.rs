@@ -353,3 +353,25 @@ fn a_forwarded_agent_answers_at_a_path_that_stays_the_same() {
     assert_eq!(said::ok(&daemon.ssh(["echo $SSH_AUTH_SOCK"])), "\n");
     assert!(agent.process.is_running());
 }
+
+#[test]
+fn an_agent_stays_when_a_connection_that_came_later_goes() {
+    let daemon = Daemon::start(|_| ());
+    let agent = Agent::start(&daemon);
+    let args = agent.args();
+    let connect = || Master::connect(&daemon.client, &args.each_ref().map(String::as_str));
+    let asks = |master: &Master| {
+        let mut ssh = master.command("ssh");
+        ssh.args(&args).args(["workspace", "ssh-add -l"]);
+        said::ok(&run(&mut ssh, b"", PATIENCE)).contains("tester@podssh")
+    };
+    let first = connect();
+    assert!(asks(&first));
+    let later = connect();
+    assert!(asks(&later));
+    drop(later);
+    eventually("the later connection is gone", PATIENCE, || {
+        daemon.log().contains("disconnected").then_some(())
+    });
+    assert!(asks(&first));
+}
