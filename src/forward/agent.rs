@@ -55,6 +55,9 @@ impl Agent {
         let directory = runtime_dir::prepare(uid)?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let target = directory.join(format!("agent.{}.{number}", std::process::id()));
+        // Whatever bears our number was left by one before us that was killed: as process 1 of a
+        // container, each has had the same.
+        let _ = std::fs::remove_file(&target);
         let listener = listen_unix(&target)?;
         let link = agent_socket(uid);
         let mut live = live();
@@ -72,6 +75,7 @@ impl Agent {
 /// holds [`LIVE`].
 fn point(link: &Path, target: &Path) -> io::Result<()> {
     let fresh = target.with_extension("link");
+    let _ = std::fs::remove_file(&fresh); // as above
     symlink(target, &fresh)?;
     std::fs::rename(fresh, link)
 }

@@ -1,7 +1,7 @@
 //! Which algorithms are offered, in our order, and the figures of the SSH library.
 //!
-//! Post-quantum key exchange first; no SHA-1, no CBC, no encrypt-and-MAC, no finite-field groups
-//! below 4096 bits. The client's order decides among what both have (RFC 4253 section 7.1).
+//! Post-quantum key exchange first; no SHA-1, no CBC, no finite-field groups below 4096 bits;
+//! encrypt-and-MAC last. The client's order decides among what both have (RFC 4253 section 7.1).
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -41,6 +41,9 @@ const KEX: &[kex::Name] = &[
     kex::SNTRUP761X25519_SHA512_OPENSSH,
     kex::CURVE25519,
     kex::CURVE25519_PRE_RFC_8731,
+    kex::ECDH_SHA2_NISTP256,
+    kex::ECDH_SHA2_NISTP384,
+    kex::ECDH_SHA2_NISTP521,
     kex::DH_G16_SHA512,
     kex::DH_G18_SHA512,
     kex::EXTENSION_SUPPORT_AS_SERVER,
@@ -54,7 +57,14 @@ const CIPHERS: &[cipher::Name] = &[
     cipher::AES_192_CTR,
     cipher::AES_128_CTR,
 ];
-const MACS: &[mac::Name] = &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM];
+/// The last two, encrypt-and-MAC, are for libssh2 before 1.11 (Debian 12's curl and git libraries), which
+/// has no other that sshd would take either.
+const MACS: &[mac::Name] = &[
+    mac::HMAC_SHA256_ETM,
+    mac::HMAC_SHA512_ETM,
+    mac::HMAC_SHA256,
+    mac::HMAC_SHA512,
+];
 /// Never `zlib`: its decoder would run before login.
 const COMPRESSIONS: &[compression::Name] = &[compression::NONE, compression::ZLIB_LEGACY];
 
