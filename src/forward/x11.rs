@@ -6,6 +6,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tokio_util::sync::DropGuard;
+
 use super::remote::{Listener, listen_tcp};
 
 /// The first display number, above those of a real X server; sshd's X11DisplayOffset.
@@ -16,18 +18,22 @@ const MOST: u16 = 1000;
 const PORT: u16 = 6000;
 
 /// A display a client offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct X11 {
     protocol: String,
     cookie: String,
     screen: u32,
+    /// Whether one program may use it, once.
+    pub single: bool,
     /// The display's number here, once it is bound.
     number: u16,
+    /// Ends the listening when the session that asked for it has ended.
+    pub listening: Option<DropGuard>,
 }
 
 impl X11 {
     /// `None` for a protocol or cookie that is none: both go into an xauth command.
-    pub fn new(protocol: &str, cookie: &str, screen: u32) -> Option<Self> {
+    pub fn new(protocol: &str, cookie: &str, screen: u32, single: bool) -> Option<Self> {
         let word = |text: &str| {
             let allowed = |c: char| {
                 c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '/' | '+')
@@ -39,7 +45,9 @@ impl X11 {
             protocol: protocol.to_owned(),
             cookie: cookie.to_owned(),
             screen,
+            single,
             number: 0,
+            listening: None,
         })
     }
 
@@ -95,15 +103,15 @@ mod tests {
 
     #[test]
     fn what_could_be_another_xauth_command_is_no_cookie() {
-        assert!(X11::new("MIT-MAGIC-COOKIE-1", "00ff", 0).is_some());
-        assert!(X11::new("MIT-MAGIC-COOKIE-1", "00ff\nadd x", 0).is_none());
-        assert!(X11::new("MIT MAGIC", "00ff", 0).is_none());
-        assert!(X11::new("MIT-MAGIC-COOKIE-1", "", 0).is_none());
+        assert!(X11::new("MIT-MAGIC-COOKIE-1", "00ff", 0, false).is_some());
+        assert!(X11::new("MIT-MAGIC-COOKIE-1", "00ff\nadd x", 0, false).is_none());
+        assert!(X11::new("MIT MAGIC", "00ff", 0, false).is_none());
+        assert!(X11::new("MIT-MAGIC-COOKIE-1", "", 0, false).is_none());
     }
 
     #[test]
     fn a_display_is_named_as_sshd_names_it() {
-        let mut x11 = X11::new("MIT-MAGIC-COOKIE-1", "00ff", 1).unwrap();
+        let mut x11 = X11::new("MIT-MAGIC-COOKIE-1", "00ff", 1, false).unwrap();
         x11.number = 10;
         assert_eq!(x11.display(), "localhost:10.1");
         assert_eq!(

@@ -64,7 +64,8 @@ const CIPHERS: &[cipher::Name] = &[
     cipher::AES_128_CTR,
 ];
 const MACS: &[mac::Name] = &[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM];
-/// With `--compat=old`: encrypt-and-MAC.
+/// With `--compat=old`: encrypt-and-MAC, for libssh2 before 1.11 (Debian 12's curl), which has no other
+/// that sshd would take either.
 const MACS_OLD: &[mac::Name] = &[mac::HMAC_SHA256, mac::HMAC_SHA512];
 /// Never `zlib`: its decoder would run before login.
 const COMPRESSIONS: &[compression::Name] = &[compression::NONE, compression::ZLIB_LEGACY];

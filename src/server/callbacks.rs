@@ -384,7 +384,7 @@ impl Callbacks for Handler {
         screen: u32,
         session: &mut Session,
     ) -> Result<(), Error> {
-        let asked = forward::X11::new(protocol, cookie, screen).filter(|_| !single);
+        let asked = forward::X11::new(protocol, cookie, screen, single);
         let granted = self.display(channel, asked, session.handle()).await;
         answer(session, channel, granted)
     }

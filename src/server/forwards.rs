@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use russh::server::{Handle, Msg};
 use russh::{Channel, Error};
@@ -10,11 +11,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::algorithms::WINDOW;
 use crate::channel::Table;
-use crate::forward::{self, Listener, Origin, Socket};
+use crate::forward::{self, Listener, Origin, Socket, X11};
 use crate::shutdown::Tasks;
 
 /// Listeners one connection may have; each is a descriptor or two.
 const MOST: usize = 256;
+/// Displays one connection may have, one a session; each is two descriptors.
+const MOST_DISPLAYS: usize = 64;
 
 /// What the peer asked us to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +25,7 @@ pub(super) enum Asked {
     Tcp(String, u16),
     Unix(String),
     Agent,
-    X11,
+    X11 { single: bool },
 }
 
 /// A listener's task, which ends when this is dropped.
@@ -36,6 +39,8 @@ struct Open {
 #[derive(Debug)]
 pub(super) struct Forwards {
     open: HashMap<Asked, Open>,
+    /// As many as there are displays, and one.
+    displays: Arc<()>,
     tasks: Tasks,
     table: Table,
 }
@@ -44,6 +49,7 @@ impl Forwards {
     pub(super) fn new(tasks: Tasks, table: Table) -> Self {
         Self {
             open: HashMap::new(),
+            displays: Arc::default(),
             tasks,
             table,
         }
@@ -108,18 +114,21 @@ impl Forwards {
         }
     }
 
-    /// Open a display for the client's X server; one a connection, as with sshd.
-    pub(super) async fn x11(
-        &mut self,
-        asked: forward::X11,
-        handle: Handle,
-    ) -> Option<forward::X11> {
-        if self.open.contains_key(&Asked::X11) {
+    /// Open a display for the client's X server: a session's own, which listens for as long as what
+    /// is returned lives.
+    pub(super) async fn x11(&self, asked: X11, handle: Handle) -> Option<X11> {
+        if Arc::strong_count(&self.displays) > MOST_DISPLAYS {
             return None;
         }
         match asked.bind().await {
-            Ok((x11, listener)) => {
-                self.serve(Asked::X11, listener, handle);
+            Ok((mut x11, listener)) => {
+                let (tasks, table) = (self.tasks.clone(), self.table.clone());
+                let (counted, single) = (Arc::clone(&self.displays), x11.single);
+                let listening = async move {
+                    accept(&listener, &Asked::X11 { single }, &handle, &tasks, &table).await;
+                    drop(counted);
+                };
+                x11.listening = Some(self.listen(listening).stop);
                 Some(x11)
             }
             Err(error) => {
@@ -148,8 +157,13 @@ impl Forwards {
         });
     }
 
-    /// Run a listener until it is cancelled.
     fn keep(&mut self, asked: Asked, listening: impl Future<Output = ()> + Send + 'static) {
+        let open = self.listen(listening);
+        self.open.insert(asked, open);
+    }
+
+    /// Run a listener until it is cancelled.
+    fn listen(&self, listening: impl Future<Output = ()> + Send + 'static) -> Open {
         let token = CancellationToken::new();
         let stop = token.clone().drop_guard();
         let task = self.tasks.spawn("remote forward", async move {
@@ -158,25 +172,28 @@ impl Forwards {
                 () = listening => {}
             }
         });
-        self.open.insert(asked, Open { stop, task });
+        Open { stop, task }
     }
 }
 
-/// Accept for ever. Each stream opens its channel in a task of its own: an open that is under way
+/// Accept for ever, or once where no more is allowed. Each stream opens its channel in a task of its own: an open that is under way
 /// must not be dropped, the library could not take the answer.
 async fn accept(listener: &Listener, asked: &Asked, handle: &Handle, tasks: &Tasks, table: &Table) {
     loop {
         match listener.accept().await {
             Ok((socket, origin)) => {
-                let (asked, handle, table) = (asked.clone(), handle.clone(), table.clone());
+                let (from, handle, table) = (asked.clone(), handle.clone(), table.clone());
                 tasks.spawn("forwarded stream", async move {
-                    match open(&asked, &origin, &handle).await {
+                    match open(&from, &origin, &handle).await {
                         Ok(channel) => carry(channel, socket, &handle, &table).await,
                         Err(error) => {
-                            tracing::debug!(?asked, %error, "the client refused a stream");
+                            tracing::debug!(asked = ?from, %error, "the client refused a stream");
                         }
                     }
                 });
+                if matches!(asked, Asked::X11 { single: true }) {
+                    return;
+                }
             }
             // Out of descriptors, most likely: let some be closed.
             Err(error) => {
@@ -196,7 +213,7 @@ async fn open(asked: &Asked, origin: &Origin, handle: &Handle) -> Result<Channel
                 .channel_open_forwarded_tcpip(host.as_str(), port, ip, from)
                 .await
         }
-        (Asked::X11, Origin::Tcp(from)) => {
+        (Asked::X11 { .. }, Origin::Tcp(from)) => {
             let ip = from.ip().to_canonical().to_string();
             handle.channel_open_x11(ip, from.port().into()).await
         }
@@ -207,7 +224,7 @@ async fn open(asked: &Asked, origin: &Origin, handle: &Handle) -> Result<Channel
                 .await
         }
         // A TCP listener has TCP streams.
-        (Asked::Tcp(..) | Asked::X11, Origin::Unix) => Err(Error::Inconsistent),
+        (Asked::Tcp(..) | Asked::X11 { .. }, Origin::Unix) => Err(Error::Inconsistent),
     }
 }
 

@@ -152,14 +152,14 @@ impl Handler {
         handle: Handle,
     ) -> bool {
         let permitted = self.permits(Permission::X11Forwarding);
-        let Some(asked) = asked.filter(|_| permitted && self.setups.contains_key(&channel)) else {
+        let (Some(asked), Some(setup)) = (asked, self.setups.get_mut(&channel)) else {
             return false;
         };
-        let display = self.forwards.x11(asked, handle).await;
-        match (display, self.setups.get_mut(&channel)) {
-            (Some(display), Some(setup)) => setup.x11(display),
-            _ => false,
+        if !permitted || !setup.takes_x11() {
+            return false;
         }
+        let display = self.forwards.x11(asked, handle).await;
+        display.map(|display| setup.x11(display)).is_some()
     }
 
     /// Dial in a task of its own and answer the open when it is known.

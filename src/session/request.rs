@@ -112,13 +112,14 @@ impl Setup {
         self.agent = Some(socket);
     }
 
-    /// `x11-req`: whether programs will find the client's display.
-    pub fn x11(&mut self, display: X11) -> bool {
-        let granted = X11::xauth().is_some();
-        if granted {
-            self.x11 = Some(display);
-        }
-        granted
+    /// Whether an `x11-req` may be granted: not without `xauth`, not twice.
+    pub fn takes_x11(&self) -> bool {
+        self.x11.is_none() && X11::xauth().is_some()
+    }
+
+    /// `x11-req`: programs will find the client's display.
+    pub fn x11(&mut self, display: X11) {
+        self.x11 = Some(display);
     }
 
     /// Whether there is such a program; the only one that may not be is a subsystem.

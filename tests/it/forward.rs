@@ -353,3 +353,46 @@ fn a_forwarded_agent_answers_at_a_path_that_stays_the_same() {
     assert_eq!(said::ok(&daemon.ssh(["echo $SSH_AUTH_SOCK"])), "\n");
     assert!(agent.process.is_running());
 }
+
+#[test]
+fn what_a_killed_daemon_left_is_not_in_the_way_of_an_agent() {
+    let daemon = Daemon::start(|_| ());
+    let agent = Agent::start(&daemon);
+    let ask = |command: &str| {
+        let mut ssh = daemon.client.command("ssh");
+        ssh.args(agent.args()).args(["workspace", command]);
+        said::ok(&run(&mut ssh, b"", PATIENCE))
+    };
+    let path = ask("echo $SSH_AUTH_SOCK");
+    let directory = std::path::Path::new(path.trim())
+        .parent()
+        .expect("its directory");
+    // As one before it with the same process id would have: each container's daemon is process 1.
+    for name in ["1", "2", "3", "link"] {
+        let left = directory.join(format!("agent.{}.{name}", daemon.pid()));
+        fs::write(left, "").expect("a file");
+    }
+    assert!(ask("ssh-add -l").contains("tester@podssh"));
+}
+
+#[test]
+fn an_agent_stays_when_a_connection_that_came_later_goes() {
+    let daemon = Daemon::start(|_| ());
+    let agent = Agent::start(&daemon);
+    let args = agent.args();
+    let connect = || Master::connect(&daemon.client, &args.each_ref().map(String::as_str));
+    let asks = |master: &Master| {
+        let mut ssh = master.command("ssh");
+        ssh.args(&args).args(["workspace", "ssh-add -l"]);
+        said::ok(&run(&mut ssh, b"", PATIENCE)).contains("tester@podssh")
+    };
+    let first = connect();
+    assert!(asks(&first));
+    let later = connect();
+    assert!(asks(&later));
+    drop(later);
+    eventually("the later connection is gone", PATIENCE, || {
+        daemon.log().contains("disconnected").then_some(())
+    });
+    assert!(asks(&first));
+}

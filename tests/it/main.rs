@@ -22,6 +22,7 @@ mod said;
 mod terminal;
 
 mod activity;
+mod algorithms;
 mod background;
 mod cli;
 mod env;

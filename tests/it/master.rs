@@ -19,12 +19,19 @@ impl Master {
     /// Connects, with further arguments of `ssh`.
     #[track_caller]
     pub(crate) fn connect(client: &Client, args: &[&str]) -> Self {
+        Self::changed(client, |command| _ = command.args(args))
+    }
+
+    /// Connects by a command changed by `change`.
+    #[track_caller]
+    pub(crate) fn changed(client: &Client, change: impl FnOnce(&mut Command)) -> Self {
         let directory = tempfile::tempdir().expect("a temp dir");
         let mut command = client.command("ssh");
         command
             .args(["-M", "-N", "-S"])
             .arg(directory.path().join("control"));
-        command.args(args).arg("workspace").stdin(Stdio::null());
+        change(&mut command);
+        command.arg("workspace").stdin(Stdio::null());
         let process = Background::start(&mut command);
         let mut master = Self {
             client: client.clone(),

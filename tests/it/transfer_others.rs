@@ -293,6 +293,36 @@ start(main)
     python::check(&daemon, python::ASYNCSSH, script);
 }
 
+/// libssh2 before 1.11, as in Debian 12, knows neither AEAD ciphers nor encrypt-then-MAC.
+#[test]
+fn curl_puts_gets_lists_and_renames_by_libssh2() {
+    let daemon = Daemon::start(|setup| setup.args(["--compat"]));
+    let here = tempfile::tempdir().expect("a temp dir");
+    let (up, down) = (here.path().join("up"), here.path().join("down"));
+    let data = said::noise(3_000_000);
+    fs::write(&up, &data).expect("a file");
+    let curl = |args: &[&str], path: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--insecure", "--key", text(&daemon.client.identity)]);
+        curl.arg("--pubkey")
+            .arg(daemon.client.identity.with_extension("pub"));
+        curl.args(["--user", &format!("{}:", user())]).args(args);
+        curl.arg(format!("sftp://127.0.0.1:{}/~/{path}", port(&daemon)));
+        said::ok(&finished(&mut curl))
+    };
+    curl(&["--ftp-create-dirs", "-T", text(&up)], "new/file");
+    assert!(fs::read(daemon.home().join("new/file")).expect("it") == data);
+    curl(&["-o", text(&down)], "new/file");
+    assert!(fs::read(&down).expect("it") == data);
+    let home = daemon.home();
+    let rename = format!("rename {0}/new/file {0}/new/moved", text(&home));
+    let listing = curl(&["-Q", &rename], "new/");
+    assert!(
+        listing.contains("moved") && !listing.contains("file"),
+        "{listing}"
+    );
+}
+
 #[test]
 fn lftp_mirrors_a_tree() {
     let daemon = Daemon::start(|_| ());
