@@ -16,9 +16,9 @@ demo: build ## a workspace behind a real gateway on this machine; DEMO_ARGS=--on
 test: ## everything; what cannot run counts as failed
 	@scripts/test
 
-bench: build ## podssh against OpenSSH's sshd; QUICK=1 takes minutes, ONLY=bulk,sftp some parts
+bench: build ## podssh against OpenSSH's sshd; QUICK=1 takes minutes, ONLY=bulk,sftp some parts, SSHD=10 compares with OpenSSH 10
 	@scripts/install bench
-	@. scripts/env.sh && $$PODSSH_PYTHON tests/bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+	@. scripts/env.sh && $$PODSSH_PYTHON tests/bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(SSHD),--sshd$(SSHD))
 
 soak: ## the long versions of the fault tests, fuzzing, the release built twice; SOAK=30m for how long
 	@scripts/soak $(SOAK)

@@ -15,6 +15,7 @@ mod pty;
 mod rc;
 mod request;
 mod run;
+mod spawn;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use crate::workspace::reaper::Reaper;
 pub use exit::is_signal;
 pub use modes::Modes;
 pub use request::{Program, PtyRequest, Setup};
+pub(crate) use spawn::keep_inherited;
 
 /// What every session of the daemon shares.
 #[derive(Debug)]

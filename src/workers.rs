@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,9 @@ use watch::{Bell, Watch};
 
 /// More threads than this help nobody: a workspace has one user.
 const MOST: usize = 8;
+
+/// What a call that is being made when all ends may take before it is left behind.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// A few runtimes, taken in turn.
 #[derive(Debug)]
@@ -72,9 +76,8 @@ impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.cancel();
         self.watch.join();
-        // Nothing is ever sent: this waits until all have ended. A thread that is still in a call
-        // which hangs is not waited for.
+        // Nothing is ever sent: this waits until all have ended.
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _ = ended.recv();
+        let _ = ended.recv_timeout(LAST_CALL);
     }
 }

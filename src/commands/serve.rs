@@ -20,7 +20,7 @@ use crate::config::{self, Config};
 use crate::keys::{self, Feed, HostKeyPlaces, HostKeys, KeyErrorKind, Keys, Sources};
 use crate::metrics::Metrics;
 use crate::server::{Rules, Server};
-use crate::session::Workspace;
+use crate::session::{self, Workspace};
 use crate::shutdown::Tasks;
 use crate::workers::Workers;
 use crate::workspace::condition::{Condition, Variables};
@@ -49,6 +49,7 @@ pub fn run(args: ServeArgs) -> u8 {
 fn start(args: ServeArgs) -> Result<u8, Failed> {
     allocator::keep_freed_memory();
     descriptors::raise();
+    session::keep_inherited();
     let (format, level) = config::log_settings(&args).map_err(wrong)?;
     logging::start(format, level);
     let check = args.check;

@@ -1,17 +1,14 @@
 //! What to execute for a program: always through the login shell, as every SSH tool expects.
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use nix::libc;
 use nix::unistd::{AccessFlags, access};
 
 use super::exit::Exit;
-use crate::descriptors;
+use super::spawn::{self, Standard};
 use crate::user::User;
-use crate::workspace::reaper::program_score;
 
 /// A program ready to be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,63 +20,18 @@ pub(super) struct Launch {
     pub home: PathBuf,
 }
 
-/// Whether a process gets its standard input as its controlling terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ControllingTerminal {
-    None,
-    StandardInput,
-}
-
 impl Launch {
-    /// The process to start, in a session of its own: no terminal of the daemon's is its too, and
-    /// its process group has its number.
-    pub(super) fn command(
+    /// Start it, in a session of its own: no terminal of the daemon's is its too, and its process
+    /// group has its number, which is returned.
+    pub(super) fn spawn(
         &self,
         environment: Vec<(OsString, OsString)>,
-        terminal: ControllingTerminal,
-    ) -> Command {
-        let mut command = Command::new(&self.shell);
-        command
-            .arg0(&self.argv0)
-            .args(&self.arguments)
-            .current_dir(&self.home);
-        command.env_clear().envs(environment);
-        in_its_own_session(&mut command, terminal);
-        command
-    }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "the standard library has no stable call for setsid"
-)]
-fn in_its_own_session(command: &mut Command, terminal: ControllingTerminal) {
-    let score = program_score().unwrap_or_default();
-    // SAFETY: between fork and exec only close_range(2), open(2), write(2), close(2), setrlimit(2),
-    // setsid(2) and ioctl(2) run, which are async-signal-safe, allocate nothing and touch no lock;
-    // close_range takes numbers only, and closes nothing before the exec; the path ends with a NUL, and
-    // the score is as long as it says and lives for ever; setrlimit(2) takes two numbers.
-    unsafe {
-        command.pre_exec(move || {
-            // What the daemon inherited itself is not for sessions. Kernels before 5.11 lack it.
-            libc::close_range(
-                3,
-                libc::c_uint::MAX,
-                libc::CLOSE_RANGE_CLOEXEC as libc::c_int,
-            );
-            // Before it can start anything that would inherit the daemon's. The kernel may say no.
-            let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY);
-            if file >= 0 {
-                libc::write(file, score.as_ptr().cast(), score.len());
-                libc::close(file);
-            }
-            descriptors::give_back()?;
-            rustix::process::setsid()?;
-            if terminal == ControllingTerminal::StandardInput {
-                rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
-            }
-            Ok(())
-        });
+        standard: Standard<'_>,
+    ) -> io::Result<u32> {
+        let arguments = [self.argv0.clone()]
+            .into_iter()
+            .chain(self.arguments.clone());
+        spawn::spawn(&self.shell, arguments, environment, &self.home, standard)
     }
 }
 

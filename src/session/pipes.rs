@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
@@ -11,10 +12,11 @@ use tokio::net::unix::pipe;
 use tokio_util::sync::CancellationToken;
 
 use super::Connection;
-use super::command::{ControllingTerminal, Launch};
+use super::command::Launch;
 use super::exit::Exit;
 use super::rc::Rc;
 use super::run::{Linger, Running, Signal, drive};
+use super::spawn::Standard;
 use crate::channel::flow::{self, Gather, Read};
 use crate::channel::{Channel, Reader, Writer};
 use crate::workspace::reaper::{Reaper, Started};
@@ -106,9 +108,8 @@ async fn spawn(
         rc.run(environment.clone(), output, reaper).await;
     }
     let process = reaper.start(|| {
-        let mut command = launch.command(environment, ControllingTerminal::None);
-        command.stdin(stdin).stdout(stdout).stderr(stderr);
-        command.spawn().map(|child| child.id())
+        let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+        launch.spawn(environment, Standard::Each(streams))
     })?;
     let streams = Streams {
         stdin: pipe::Sender::from_owned_fd(our_stdin.into())?,

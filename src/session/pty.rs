@@ -17,12 +17,13 @@ use tokio::io::unix::AsyncFd;
 use tokio_util::sync::CancellationToken;
 
 use super::Workspace;
-use super::command::{ControllingTerminal, Launch};
+use super::command::Launch;
 use super::environment::{self, Facts};
 use super::exit::Exit;
 use super::rc::Rc;
 use super::request::PtyRequest;
 use super::run::{Linger, Running, Signal, drive};
+use super::spawn::Standard;
 use crate::channel::{Channel, Reader, Size};
 use crate::workspace::reaper::{Reaper, Started};
 
@@ -133,14 +134,9 @@ async fn spawn(
         let output = (tty.try_clone()?.into(), tty.try_clone()?.into());
         rc.run(environment.clone(), output, reaper).await;
     }
-    let process = reaper.start(|| {
-        let mut command = launch.command(environment, ControllingTerminal::StandardInput);
-        command
-            .stdin(tty.try_clone()?)
-            .stdout(tty.try_clone()?)
-            .stderr(tty);
-        anyhow::Ok(command.spawn()?.id())
-    })?;
+    let process = reaper.start(|| launch.spawn(environment, Standard::Terminal(&name)))?;
+    // Held until here: a terminal that nobody has open reads as hung up.
+    drop(tty);
     Ok((process, Terminal { pty, fd }))
 }
 

@@ -2,12 +2,12 @@
 //! `/etc/ssh/sshrc`, else `xauth` for a forwarded display.
 
 use std::ffi::OsString;
-use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::process::Stdio;
 
-use super::command::{ControllingTerminal, Launch};
+use super::command::Launch;
+use super::spawn::Standard;
 use super::{Connection, Workspace};
 use crate::forward::X11;
 use crate::keys::Permission;
@@ -70,23 +70,18 @@ impl Rc {
         output: (OwnedFd, OwnedFd),
         reaper: &Reaper,
     ) {
-        let mut stdin = None;
-        let started = reaper.start(|| {
-            let mut command = self.launch.command(environment, ControllingTerminal::None);
-            command
-                .stdin(Stdio::piped())
-                .stdout(output.0)
-                .stderr(output.1);
-            let mut child = command.spawn()?;
-            stdin = child.stdin.take();
-            std::io::Result::Ok(child.id())
+        let started = io::pipe().and_then(|(stdin, input)| {
+            let streams = [stdin.as_fd(), output.0.as_fd(), output.1.as_fd()];
+            let process =
+                reaper.start(|| self.launch.spawn(environment, Standard::Each(streams)))?;
+            Ok((process, input))
         });
+        drop(output);
         match started {
-            Ok(process) => {
-                if let Some(mut stdin) = stdin {
-                    // A line or two fit a pipe, read or not.
-                    let _ = stdin.write_all(self.input.as_bytes());
-                }
+            Ok((process, mut input)) => {
+                // A line or two fit a pipe, read or not.
+                let _ = input.write_all(self.input.as_bytes());
+                drop(input);
                 let _ = process.ended.await;
             }
             Err(error) => tracing::warn!(%error, "cannot run what comes before a session"),

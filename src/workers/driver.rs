@@ -267,22 +267,26 @@ mod tests {
 
     #[test]
     fn the_end_does_not_wait_for_a_call_that_hangs() {
-        let workers = Workers::start().unwrap();
-        let (let_go, blocked) = mpsc::channel::<()>();
-        let begun = on_a_worker(&workers, async {
-            let (sender, under_way) = oneshot::channel();
-            let hangs = aside(move || {
-                let _ = sender.send(());
-                blocked.recv()
+        for relieved_first in [false, true] {
+            let workers = Workers::start().unwrap();
+            let (let_go, blocked) = mpsc::channel::<()>();
+            let (sender, under_way) = mpsc::channel();
+            let tasks = crate::shutdown::Tasks::default();
+            let runtime = workers.runtimes.first().unwrap();
+            tasks.spawn_on("hangs", runtime, async {
+                let hangs = aside(move || {
+                    sender.send(()).unwrap();
+                    blocked.recv()
+                });
+                let _ = hangs.await;
             });
-            tokio::select! {
-                begun = under_way => begun,
-                _ = hangs => unreachable!(),
+            under_way.recv().unwrap();
+            if relieved_first {
+                on_a_worker(&workers, async {});
             }
-        });
-        assert_eq!(begun, Ok(()));
-        drop(workers);
-        drop(let_go);
+            drop(workers);
+            drop(let_go);
+        }
     }
 
     #[tokio::test]

@@ -91,7 +91,7 @@ impl Bell {
                 *before = now;
             }
             if quiet > QUIET {
-                self.sleep(&drivers, &seen);
+                self.sleep(&drivers, &seen, stop);
                 quiet = 0;
             }
         }
@@ -100,17 +100,40 @@ impl Bell {
         }
     }
 
-    /// Until the bell rings, unless a call has begun since `seen`.
-    fn sleep(&self, drivers: &[Arc<Driver>], seen: &[(u64, u64)]) {
+    /// Until the bell rings or all ends, unless a call has begun since `seen`.
+    fn sleep(&self, drivers: &[Arc<Driver>], seen: &[(u64, u64)], stop: &CancellationToken) {
         self.0.awake.store(false, Ordering::SeqCst);
-        // Who begins a call counts it before ringing, so one of us notices the other.
-        if drivers
+        // Who begins a call counts it before ringing, so one of us notices the other; and the wake-up
+        // that comes with the end may have been used up by the last tick.
+        let quiet = drivers
             .iter()
             .zip(seen)
-            .all(|(driver, seen)| driver.calls() == *seen)
-        {
+            .all(|(driver, seen)| driver.calls() == *seen);
+        if quiet && !stop.is_cancelled() {
             thread::park();
         }
         self.0.awake.store(true, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::Workers;
+    use super::*;
+
+    #[test]
+    fn the_end_may_come_just_when_the_watch_goes_to_sleep() {
+        for step in 0..20 {
+            let workers = Workers::start().unwrap();
+            // Not waiting for anything: this is when it goes to sleep, more or less.
+            let moment = TICK * QUIET + TICK * step / 5;
+            let began = Instant::now();
+            while began.elapsed() < moment {
+                thread::sleep(TICK / 10);
+            }
+            drop(workers);
+        }
     }
 }

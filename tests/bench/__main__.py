@@ -1,4 +1,5 @@
-"""podssh against OpenSSH's sshd: `make bench`, `make bench QUICK=1`, `make bench ONLY=bulk,sftp`.
+"""podssh against OpenSSH's sshd: `make bench`, `make bench QUICK=1`, `make bench ONLY=bulk,sftp`,
+`make bench SSHD=10`.
 
 Prints each row as it is done and writes RESULTS.md and results.json (a run of some parts only writes
 them below target/bench). Ends with 1 if a row could not run: nothing is left out in silence."""
@@ -6,6 +7,7 @@ them below target/bench). Ends with 1 if a row could not run: nothing is left ou
 import argparse
 import pathlib
 import signal
+import subprocess
 import sys
 
 import machine
@@ -24,6 +26,7 @@ def main():
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller runs")
     parser.add_argument("--only", default="", help="parts, separated by commas")
+    parser.add_argument("--sshd10", action="store_true", help="against OpenSSH 10; its table is RESULTS-sshd10.md")
     options = parser.parse_args()
     wanted = [part for part in options.only.split(",") if part] or list(PARTS)
     unknown = set(wanted) - set(PARTS)
@@ -34,6 +37,9 @@ def main():
     stage.enter()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what cleans up
     place = stage.Stage()
+    if options.sshd10:
+        line = [HERE / "sshd10.sh", place.path / "sshd10"]
+        Sshd.installed = pathlib.Path(subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
     accounts = Accounts(place.uid)
     servers = [Sshd(place, accounts), Podssh(place, accounts)]
     rows = []
@@ -59,9 +65,10 @@ def main():
     if len(wanted) < len(PARTS):
         directory = HERE.parents[1] / "target/bench"
         directory.mkdir(parents=True, exist_ok=True)
-    table.write(directory, facts, rows)
+    name = "-sshd10" if options.sshd10 else ""
+    table.write(directory, facts, rows, name)
     failed = [row for row in rows if row.failed]
-    print(f"{len(rows)} rows, {len(failed)} could not run; {directory / 'RESULTS.md'}")
+    print(f"{len(rows)} rows, {len(failed)} could not run; {directory / f'RESULTS{name}.md'}")
     return 1 if failed else 0
 
 

@@ -14,10 +14,12 @@ def facts(accounts, quick):
     cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
     model = re.search(r"^model name\s*: (.*)$", cpuinfo, re.MULTILINE)
     memory = re.search(r"^MemTotal:\s*(\d+)", pathlib.Path("/proc/meminfo").read_text(), re.MULTILINE)
+    vector = [name for name in ("vaes", "avx512f") if re.search(rf"^flags.*\b{name}\b", cpuinfo, re.MULTILINE)]
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "mode": "quick" if quick else "full",
         "processor": f"{model[1] if model else platform.machine()}, {len(os.sched_getaffinity(0))} cores",
+        "for ciphers": " ".join(["aes-ni", *vector]) if "aes" in cpuinfo else "unknown",
         "memory": f"{int(memory[1]) / 2**20:.0f} GiB" if memory else "unknown",
         "kernel": platform.release(),
         "load before": load(),

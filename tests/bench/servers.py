@@ -107,6 +107,11 @@ class Sshd(Server):
             "SetEnv": f"SHLVL={NESTED}",
             "Subsystem": "sftp internal-sftp",
         }
+        # From 9.8 on, what serves a connection is another program, not always where it was built for.
+        for key, program in (("SshdSessionPath", "sshd-session"), ("SshdAuthPath", "sshd-auth")):
+            own = self.installed.parents[1] / "lib/openssh" / program
+            if own.exists():
+                lines[key] = own
         config.write_text("".join(f"{key} {value}\n" for key, value in lines.items()))
         return [self.binary, "-D", "-e", "-f", config]
 

@@ -26,10 +26,10 @@ TITLES = {
 COLUMNS = ["", "unit", "sshd", "podssh", "times better", "target", "CPU unit", "sshd", "podssh", "CPU share", "target", "pairs", "verdict"]
 
 
-def write(directory, facts, rows):
+def write(directory, facts, rows, name=""):
     data = {"machine": facts, "rows": [dataclasses.asdict(row) | {"verdict": row.verdict} for row in rows]}
-    (directory / "results.json").write_text(json.dumps(data, indent=1) + "\n")
-    (directory / "RESULTS.md").write_text(markdown(facts, rows))
+    (directory / f"results{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    (directory / f"RESULTS{name}.md").write_text(markdown(facts, rows))
 
 
 def markdown(facts, rows):

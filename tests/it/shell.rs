@@ -33,18 +33,19 @@ fn a_shell_without_a_terminal_is_a_login_shell_that_reads_its_script() {
 
 #[test]
 fn an_interrupt_stops_the_foreground_and_not_the_shell() {
+    // One job throughout: between two of them the foreground is nobody's for a moment.
     let daemon = Daemon::start(|_| ());
     let mut terminal = Terminal::shell(&daemon.client);
     terminal.line("true");
     let from = terminal.screen().len();
-    terminal.key("touch runs; sleep 600\r");
+    terminal.key("sh -c 'touch runs; exec sleep 600'\r");
     eventually("sleep runs", PATIENCE, || {
         daemon.home().join("runs").exists().then_some(())
     });
     terminal.key("\x03");
     terminal.until(from, "^C");
     assert_eq!(terminal.line("echo $?"), "130\n");
-    terminal.key("touch again; sleep 600\r");
+    terminal.key("sh -c 'touch again; exec sleep 600'\r");
     eventually("sleep runs again", PATIENCE, || {
         daemon.home().join("again").exists().then_some(())
     });

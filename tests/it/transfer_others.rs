@@ -1,4 +1,5 @@
-//! Files and commands by everybody else's clients: sshfs, PuTTY, dropbear, paramiko, asyncssh, lftp.
+//! Files and commands by everybody else's clients: sshfs, PuTTY, dropbear, paramiko, asyncssh, lftp,
+//! rclone.
 
 use std::fs;
 use std::io::Write;
@@ -341,4 +342,38 @@ fn lftp_mirrors_a_tree() {
     let shown = said::ok(&finished(command.args(["-c", &script])));
     assert!(shown.contains("moved"), "{shown}");
     assert!(fs::read(local.path().join("back/sub/file")).expect("it") == data);
+}
+
+#[test]
+fn rclone_copies_checks_and_synchronises_a_tree() {
+    let daemon = Daemon::start(|_| ());
+    let local = tempfile::tempdir().expect("a temp dir");
+    let tree = local.path().join("tree");
+    fs::create_dir_all(tree.join("sub")).expect("folders");
+    fs::write(tree.join("sub/file"), said::noise(3_000_000)).expect("a file");
+    fs::write(tree.join("old"), "old").expect("a file");
+    let rclone = |arguments: &[&str]| {
+        let mut command = Command::new("rclone");
+        command.env("HOME", local.path()).args(arguments);
+        command.args(["--config", "/dev/null", "--retries", "1"]);
+        command.args(["--sftp-host", "127.0.0.1", "--sftp-port", port(&daemon)]);
+        command.args(["--sftp-user", user()]);
+        command.arg("--sftp-key-file").arg(&daemon.client.identity);
+        said::ok(&finished(&mut command))
+    };
+    let here = text(&tree);
+    rclone(&["copy", here, ":sftp:up"]);
+    // By checksums that the far side computes, then byte by byte.
+    rclone(&["check", here, ":sftp:up"]);
+    rclone(&["check", "--download", here, ":sftp:up"]);
+    fs::remove_file(tree.join("old")).expect("it");
+    fs::write(tree.join("new"), "new").expect("a file");
+    rclone(&["sync", here, ":sftp:up"]);
+    let listed = rclone(&["lsf", "--recursive", ":sftp:up"]);
+    let mut listed: Vec<_> = listed.lines().collect();
+    listed.sort_unstable();
+    assert_eq!(listed, ["new", "sub/", "sub/file"]);
+    rclone(&["moveto", ":sftp:up/new", ":sftp:up/moved"]);
+    let moved = daemon.home().join("up/moved");
+    assert_eq!(fs::read(moved).expect("it"), b"new");
 }
