@@ -216,6 +216,20 @@ fn from_nothing_to_an_ssh_session_through_envoy_and_back() {
         list.contains("svc-a") && list.contains("ready") && list.contains(&host),
         "{list}"
     );
+    let block = cli.must(&[
+        "ssh-config",
+        name,
+        "-n",
+        namespace,
+        "--gateway-url",
+        &gateway,
+    ]);
+    let written = fs::read_to_string(&config).expect("the installed block");
+    assert!(block.contains(written.trim_end()), "{block}\n{written}");
+    assert!(
+        block.contains(" ssh-ed25519 AAAA"),
+        "the host key is shown: {block}"
+    );
     keys_come_and_go(plane, &cli, namespace, name);
     down_keeps_what_would_be_lost(plane, &cli, namespace, name);
 }

@@ -21,4 +21,5 @@ mod accepted;
 mod commands;
 mod key_watch;
 mod rights;
+mod routes;
 mod trouble;
