@@ -5,9 +5,9 @@
 //! subcommand, name the argument parser.
 
 mod connect;
+mod doctor;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
-mod doctor;
 mod host_keys;
 mod install;
 mod keys;

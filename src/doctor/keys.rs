@@ -74,6 +74,7 @@ fn content(s: &Surroundings) -> Vec<Finding> {
         user_ca: below(s.settings.user_ca.clone()),
         principals: vec![s.user.name.clone()],
         revoked_keys: None,
+        feed: None,
     };
     let (set, errors) = KeySet::load(&sources, None);
     let mut findings = vec![count(s, &set, home_keys)];

@@ -131,7 +131,12 @@ fn request(setup: &mut Setup, fields: &mut Fields<'_>) {
         }),
         3 => drop(is_signal(&fields.text())),
         4 => drop(setup.check(&Program::Subsystem(fields.text()))),
-        _ => drop(X11::new(&fields.text(), &fields.text(), fields.number())),
+        _ => drop(X11::new(
+            &fields.text(),
+            &fields.text(),
+            fields.number(),
+            false,
+        )),
     }
 }
 

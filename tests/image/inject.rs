@@ -212,7 +212,7 @@ fn forwards(workspace: &Injected) {
         .arg(&control)
         .args(["-N", "workspace"]);
     let _master = Background::start(master.stdin(Stdio::null()).stderr(Stdio::null()));
-    let mut ask = |what: &[&str]| -> Option<String> {
+    let ask = |what: &[&str]| -> Option<String> {
         let mut command: Command = client.command("ssh");
         command.arg("-S").arg(&control).args(what).arg("workspace");
         let output = run(&mut command, b"", PATIENCE);

@@ -23,10 +23,10 @@ mod terminal;
 
 mod child;
 mod contents;
-mod inject;
 mod first_process;
 mod flavours;
 mod generations;
 mod hardening;
 mod hooks;
+mod inject;
 mod workspace;
