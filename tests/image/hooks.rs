@@ -31,11 +31,11 @@ CMD ["bash", "-c", "echo cmd $FROM_STACKS >>~/order; exec sleep 600"]"#;
     assert_eq!(container.session("echo $FROM_STACKS"), "yes");
 
     let status = container.status();
-    let states: Vec<_> = (0..5)
+    let outcomes: Vec<_> = (0..5)
         .map(|index| status["hooks"][index]["state"].clone())
         .collect();
     let expected = ["succeeded", "failed", "timed-out", "succeeded", "succeeded"];
-    assert_eq!(states, expected, "{status}");
+    assert_eq!(outcomes, expected, "{status}");
     assert_eq!(status["hooks"][1]["detail"], 3);
     assert_eq!(status["side_process"]["state"], "running");
     let log = container.log();
