@@ -142,7 +142,7 @@ fn fail(daemon: &Daemon, source: Option<&str>, count: usize) {
         // The configuration's own key comes after the one of the command line: leave it out.
         let text = std::fs::read_to_string(&client.config).expect("ssh_config");
         let without = text.lines().filter(|line| !line.contains("IdentityFile"));
-        let without = without.map(|line| format!("{line}\n")).collect::<String>();
+        let without = without.collect::<Vec<_>>().join("\n") + "\n";
         std::fs::write(&client.config, without).expect("ssh_config");
         let output = crate::harness::process::run(&mut command, b"", PATIENCE);
         std::fs::write(&client.config, text).expect("ssh_config");

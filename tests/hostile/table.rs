@@ -23,7 +23,7 @@ fn every_test_that_security_md_names_is_there() {
     let mut files = Vec::new();
     sources(&root.join("tests"), &mut files);
     sources(&root.join("src"), &mut files);
-    let text: String = files
+    let code: String = files
         .iter()
         .map(|path| fs::read_to_string(path).expect("text"))
         .collect();
@@ -42,7 +42,7 @@ fn every_test_that_security_md_names_is_there() {
                 continue;
             };
             assert!(
-                text.contains(&format!("fn {test}(")),
+                code.contains(&format!("fn {test}(")),
                 "{test} is no test:\n{row}"
             );
             named += 1;
