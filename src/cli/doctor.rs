@@ -39,6 +39,9 @@ pub struct DoctorArgs {
         value_delimiter = ','
     )]
     pub user_ca: Vec<PathBuf>,
+    /// Secret that is followed by the API, which doctor does not ask [default: as `podssh serve`]
+    #[arg(long, env = "PODSSH_KEYS_FROM_SECRET", value_name = "NAME")]
+    pub keys_from_secret: Option<String>,
     /// Where the host keys are [default: as `podssh serve`]
     #[arg(long, env = "PODSSH_HOST_KEYS", value_name = "DIR")]
     pub host_keys: Option<PathBuf>,

@@ -59,6 +59,7 @@ fn surroundings(args: DoctorArgs) -> Result<Surroundings, Failed> {
         home_authorized_keys: args.home_authorized_keys,
         user_ca: named(args.user_ca),
         host_keys: args.host_keys,
+        keys_from_secret: args.keys_from_secret,
     };
     let settings = given.or(Settings::of_daemon(Path::new("/")));
     let mut surroundings = Surroundings::here(user, settings);

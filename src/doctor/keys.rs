@@ -114,6 +114,9 @@ fn count(s: &Surroundings, set: &KeySet, home_keys: bool) -> Finding {
             format!("{} key(s) or CAs may log in", set.len().max(1)),
         );
     }
+    if let Some(secret) = &s.settings.keys_from_secret {
+        return Finding::ok(check, format!("followed by the API: Secret {secret}"));
+    }
     let mut places = s.key_sources();
     if home_keys {
         places.push(s.user.home.join(".ssh/authorized_keys"));

@@ -16,6 +16,8 @@ pub struct Settings {
     pub user_ca: Vec<PathBuf>,
     /// `--host-keys`
     pub host_keys: Option<PathBuf>,
+    /// `--keys-from-secret`: a source that doctor does not ask.
+    pub keys_from_secret: Option<String>,
 }
 
 impl Settings {
@@ -37,6 +39,7 @@ impl Settings {
                 .map(|word| word != "false"),
             user_ca: paths("user-ca"),
             host_keys: all("host-keys").pop().map(PathBuf::from),
+            keys_from_secret: all("keys-from-secret").pop(),
         }
     }
 
@@ -49,6 +52,7 @@ impl Settings {
             home_authorized_keys: self.home_authorized_keys.or(others.home_authorized_keys),
             user_ca: first(self.user_ca, others.user_ca),
             host_keys: self.host_keys.or(others.host_keys),
+            keys_from_secret: self.keys_from_secret.or(others.keys_from_secret),
         }
     }
 

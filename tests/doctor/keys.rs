@@ -115,6 +115,19 @@ fn keys_are_looked_for_where_the_daemon_was_told() {
             ..Settings::default()
         };
     };
+    let by_the_api = |w: &mut Workspace| {
+        w.remove(SECRET);
+        without_keys_in_the_home(w);
+        w.surroundings.settings.keys_from_secret = Some("svc-a-authorized-keys".to_owned());
+        w.surroundings.cpus = 2; // the only complaint
+    };
+    spoilt(
+        by_the_api,
+        "resources.cpus",
+        Warning,
+        "2 CPU(s)",
+        "CPU limit",
+    );
     spoilt(
         elsewhere,
         "keys.present",
