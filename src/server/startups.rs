@@ -264,6 +264,7 @@ mod tests {
         assert!(user.has_reached(Phase::Encrypted), "never back");
         let flood: Vec<_> = (0..40).map(|_| startups.enter()).collect();
         assert!(!is_evicted(&user) && flood.iter().flatten().count() > 30);
+        drop(flood);
         let other = startups.enter().unwrap();
         other.reach(Phase::Encrypted);
         assert!(is_evicted(&user), "but not of its equals");
