@@ -49,6 +49,8 @@ pub async fn serve(
             .timer(TokioTimer::new())
             .header_read_timeout(HEADERS)
             .keep_alive(false)
+            // Who has asked may end its side: what `ssh -W` does with a request on its standard input.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         let stopping = tasks.clone();
         tasks.spawn("admin request", async move {

@@ -19,9 +19,16 @@ pub(super) const PIECE: usize = 32 * 1024;
 /// A channel leaves when its [`Writer`] is dropped, which is the last thing its user does.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    inboxes: Arc<Mutex<HashMap<ChannelId, Arc<Inbox>>>>,
+    inboxes: Arc<Mutex<Inboxes>>,
     backlog: Backlog,
     typing: Typing,
+}
+
+#[derive(Debug, Default)]
+struct Inboxes {
+    open: HashMap<ChannelId, Arc<Inbox>>,
+    /// Whether the connection has ended. A forward may still be dialling then.
+    over: bool,
 }
 
 /// Takes a channel out of its table when dropped.
@@ -81,7 +88,8 @@ impl Table {
     /// The inbox of `id`, made if it is not there: bytes may arrive before their reader does.
     pub fn inbox(&self, id: ChannelId, handle: &Handle, window: u32) -> Arc<Inbox> {
         let mut inboxes = self.lock();
-        let inbox = inboxes.entry(id).or_insert_with(|| {
+        let over = inboxes.over;
+        let inbox = inboxes.open.entry(id).or_insert_with(|| {
             let handle = handle.clone();
             let credit = move |bytes| {
                 // A connection that has ended needs no credit.
@@ -89,32 +97,37 @@ impl Table {
             };
             Inbox::new(window, Box::new(credit))
         });
+        if over {
+            inbox.close();
+        }
         Arc::clone(inbox)
     }
 
     /// The inbox of `id`, if it is open.
     pub fn get(&self, id: ChannelId) -> Option<Arc<Inbox>> {
-        self.lock().get(&id).map(Arc::clone)
+        self.lock().open.get(&id).map(Arc::clone)
     }
 
     /// How many channels are open.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().open.len()
     }
 
     /// Whether no channel is open.
     pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().open.is_empty()
     }
 
-    /// The connection has ended: so has every channel.
+    /// The connection has ended: so has every channel, and so has each that is entered from now on.
     pub fn close_all(&self) {
-        for (_, inbox) in self.lock().drain() {
+        let mut inboxes = self.lock();
+        inboxes.over = true;
+        for (_, inbox) in inboxes.open.drain() {
             inbox.close();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ChannelId, Arc<Inbox>>> {
+    fn lock(&self) -> MutexGuard<'_, Inboxes> {
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -133,6 +146,6 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.table.lock().remove(&self.id);
+        self.table.lock().open.remove(&self.id);
     }
 }

@@ -1,16 +1,19 @@
-//! Starting a session's process by posix_spawn(3), which copies nothing of the daemon's memory: with
+//! Starting a session's process as vfork(2) does, which copies nothing of the daemon's memory: with
 //! fork(2) that, and faulting pages in again afterwards, was a sixth of the CPU of a connection.
 //!
-//! The standard library does so too, but not for a process in a session of its own.
+//! posix_spawn(3) does so too, but sets neither limits nor the OOM score before the program begins.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use nix::libc;
+
+use crate::descriptors;
+use crate::workspace::reaper::program_score;
 
 /// What a process gets as its three standard streams.
 #[derive(Clone, Copy, Debug)]
@@ -30,37 +33,28 @@ pub(super) fn spawn(
     directory: &Path,
     standard: Standard<'_>,
 ) -> io::Result<u32> {
-    let mut actions = Actions::new()?;
-    // The streams first: a relative name means the daemon's directory.
-    match standard {
-        Standard::Each(streams) => {
-            for (stream, number) in streams.iter().zip(0..) {
-                actions.duplicate(stream.as_raw_fd(), number)?;
-            }
-        }
-        // The first terminal that a session's leader opens becomes its controlling one.
-        Standard::Terminal(name) => {
-            actions.open(&c_string(name.as_os_str())?, 0)?;
-            actions.duplicate(0, 1)?;
-            actions.duplicate(0, 2)?;
-        }
-    }
-    actions.change_directory(&c_string(directory.as_os_str())?)?;
     let arguments = arguments.into_iter().map(|argument| c_string(&argument));
-    let arguments: Vec<_> = arguments.collect::<io::Result<_>>()?;
+    let arguments: Vec<CString> = arguments.collect::<io::Result<_>>()?;
     let environment = environment.into_iter().map(|(name, value)| {
         let mut entry = name.into_vec();
         entry.push(b'=');
         entry.extend_from_slice(value.as_bytes());
         Ok(CString::new(entry)?)
     });
-    let environment: Vec<_> = environment.collect::<io::Result<_>>()?;
-    execute(
-        &c_string(program.as_os_str())?,
-        &arguments,
-        &environment,
-        &actions,
-    )
+    let environment: Vec<CString> = environment.collect::<io::Result<_>>()?;
+    let (arguments, environment) = (pointers(&arguments), pointers(&environment));
+    give(&mut Birth {
+        program: c_string(program.as_os_str())?,
+        arguments: &arguments,
+        environment: &environment,
+        directory: c_string(directory.as_os_str())?,
+        streams: match standard {
+            Standard::Each(streams) => Streams::Each(streams.map(|stream| stream.as_raw_fd())),
+            Standard::Terminal(name) => Streams::Terminal(c_string(name.as_os_str())?),
+        },
+        score: program_score().unwrap_or_default(),
+        error: 0,
+    })
 }
 
 fn c_string(text: &OsStr) -> io::Result<CString> {
@@ -80,105 +74,135 @@ pub(crate) fn keep_inherited() {
     }
 }
 
-/// Signals that are ignored here and are not to be in a program: SIGPIPE by Rust, and 32 to 34, which
-/// the C library keeps for its threads, leaves ignored in a child, and refuses in sigaddset(3).
-const IGNORED: u64 = 1 << (libc::SIGPIPE - 1) | 0b111 << 31;
+/// Enough for the few calls a process makes before it is another program.
+const STACK: usize = 64 << 10;
 
-/// Steps between the process's birth and its program, in order.
-struct Actions(libc::posix_spawn_file_actions_t);
+/// The kernel's number of signals.
+const SIGNALS: libc::c_int = 64;
 
-/// The outcome of a call that returns an error number instead of setting it.
-fn check(result: libc::c_int) -> io::Result<()> {
-    match result {
-        0 => Ok(()),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
+/// What a process does between its birth and its program, prepared so that nothing is allocated then.
+struct Birth<'a> {
+    program: CString,
+    arguments: &'a [*mut libc::c_char],
+    environment: &'a [*mut libc::c_char],
+    directory: CString,
+    streams: Streams,
+    score: &'static str,
+    /// Why it became no program; 0 if it did.
+    error: libc::c_int,
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the standard library's use of it takes no session id"
-)]
-impl Actions {
-    fn new() -> io::Result<Self> {
-        let mut actions = MaybeUninit::uninit();
-        // SAFETY: init fills what it is given, and nothing is read unless it says so.
+/// [`Standard`] in numbers.
+enum Streams {
+    Each([RawFd; 3]),
+    Terminal(CString),
+}
+
+impl Birth<'_> {
+    /// Runs in the new process, on a stack of its own and the daemon's memory, while the thread that
+    /// started it stands still. Returns only if something failed, which the system then says.
+    #[expect(unsafe_code, reason = "see the comment")]
+    fn become_program(&self) {
+        // SAFETY: every pointer is to a string that ends with a zero, to an array that ends with a null,
+        // or to an object on this stack, all of which outlive the calls. Nothing here allocates, takes a
+        // lock or touches what other threads of the daemon use: descriptors, directory, limits and
+        // signals are this process's own. A signal set of zeros is the empty one.
         unsafe {
-            check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
-            Ok(Self(actions.assume_init()))
+            // All signals are blocked as yet; a handler of the daemon's must never run here.
+            for signal in 1..=SIGNALS {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                let known = libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0;
+                let ignored = action.sa_sigaction == libc::SIG_IGN && signal != libc::SIGPIPE;
+                if known && action.sa_sigaction != libc::SIG_DFL && !ignored {
+                    let default: libc::sigaction = std::mem::zeroed();
+                    libc::sigaction(signal, &raw const default, std::ptr::null_mut());
+                }
+            }
+            if libc::setsid() < 0
+                || !self.take_streams()
+                || libc::chdir(self.directory.as_ptr()) < 0
+            {
+                return;
+            }
+            // Before it can start anything that would inherit the daemon's. The kernel may say no.
+            let file = libc::open(
+                c"/proc/self/oom_score_adj".as_ptr(),
+                libc::O_WRONLY | libc::O_CLOEXEC,
+            );
+            if file >= 0 {
+                libc::write(file, self.score.as_ptr().cast(), self.score.len());
+                libc::close(file);
+            }
+            if descriptors::give_back().is_err() {
+                return;
+            }
+            let none: libc::sigset_t = std::mem::zeroed();
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            libc::execve(
+                self.program.as_ptr(),
+                self.arguments.as_ptr().cast(),
+                self.environment.as_ptr().cast(),
+            );
         }
     }
 
-    fn duplicate(&mut self, from: i32, to: i32) -> io::Result<()> {
-        // SAFETY: `self.0` is initialised, and the rest are numbers.
-        check(unsafe { libc::posix_spawn_file_actions_adddup2(&raw mut self.0, from, to) })
-    }
-
-    fn open(&mut self, name: &CString, to: i32) -> io::Result<()> {
-        let (name, flags) = (name.as_ptr(), libc::O_RDWR);
-        // SAFETY: `self.0` is initialised; the name ends with a zero, and the call copies it.
-        check(unsafe {
-            libc::posix_spawn_file_actions_addopen(&raw mut self.0, to, name, flags, 0)
-        })
-    }
-
-    fn change_directory(&mut self, name: &CString) -> io::Result<()> {
-        let name = name.as_ptr();
-        // SAFETY: as for `open`.
-        check(unsafe { libc::posix_spawn_file_actions_addchdir_np(&raw mut self.0, name) })
+    #[expect(unsafe_code, reason = "a part of become_program")]
+    fn take_streams(&self) -> bool {
+        // SAFETY: as in become_program.
+        unsafe {
+            match &self.streams {
+                Streams::Each(streams) => (streams.iter().zip(0..))
+                    .all(|(stream, number)| libc::dup2(*stream, number) >= 0),
+                // The first terminal that a session's leader opens becomes its controlling one.
+                Streams::Terminal(name) => {
+                    let terminal = libc::open(name.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+                    terminal >= 0 && (0..3).all(|number| libc::dup2(terminal, number) >= 0)
+                }
+            }
+        }
     }
 }
 
-#[expect(unsafe_code, reason = "the pair of the call in new")]
-impl Drop for Actions {
-    fn drop(&mut self) {
-        // SAFETY: `self.0` is initialised and not used again.
-        unsafe { libc::posix_spawn_file_actions_destroy(&raw mut self.0) };
-    }
+extern "C" fn begin(birth: *mut libc::c_void) -> libc::c_int {
+    #[expect(unsafe_code, reason = "what clone(2) was given")]
+    // SAFETY: it is the Birth that `give` borrows for as long as this runs.
+    let birth = unsafe { &mut *birth.cast::<Birth<'_>>() };
+    birth.become_program();
+    birth.error = io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EINVAL);
+    127
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the standard library's use of it takes no session id"
-)]
-fn execute(
-    program: &CString,
-    arguments: &[CString],
-    environment: &[CString],
-    actions: &Actions,
-) -> io::Result<u32> {
-    let (arguments, environment) = (pointers(arguments), pointers(environment));
-    let mut attributes = MaybeUninit::uninit();
-    let (mut none, mut ignored) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-    let mut pid = 0;
-    let flags = libc::POSIX_SPAWN_SETSID as i32
-        | libc::POSIX_SPAWN_SETSIGDEF
-        | libc::POSIX_SPAWN_SETSIGMASK;
-    // SAFETY: each object is initialised by the call made for that before it is used, and the
-    // attributes are destroyed on every way out after it; the calls on them cannot fail for these
-    // values. The pointer arrays end with a null and outlive the call, as do the strings they point
-    // into, which the call does not change. A signal set begins with a word for the first 64 signals.
+/// Give birth to the process; its id once it is its program.
+#[expect(unsafe_code, reason = "the standard library has no vfork(2)")]
+fn give(birth: &mut Birth<'_>) -> io::Result<u32> {
+    let mut stack: Vec<MaybeUninit<u128>> = Vec::with_capacity(STACK / 16);
+    // SAFETY: the signal sets are initialised by the calls that fill them. The stack is aligned, grows
+    // down from its end, and outlives the process's use of it, as does `birth`: with CLONE_VFORK this
+    // thread goes on only when the process has become a program or has ended. Both share the memory
+    // until then, and `become_program` says why that is sound. The process that failed is waited for.
     unsafe {
-        check(libc::posix_spawnattr_init(attributes.as_mut_ptr()))?;
-        let mut attributes = attributes.assume_init();
-        libc::sigemptyset(none.as_mut_ptr());
-        libc::sigemptyset(ignored.as_mut_ptr());
-        ignored.as_mut_ptr().cast::<u64>().write(IGNORED);
-        libc::posix_spawnattr_setsigmask(&raw mut attributes, none.as_ptr());
-        libc::posix_spawnattr_setsigdefault(&raw mut attributes, ignored.as_ptr());
-        libc::posix_spawnattr_setflags(&raw mut attributes, flags as libc::c_short);
-        let started = libc::posix_spawn(
-            &raw mut pid,
-            program.as_ptr(),
-            &raw const actions.0,
-            &raw const attributes,
-            arguments.as_ptr(),
-            environment.as_ptr(),
+        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let pid = libc::clone(
+            begin,
+            stack.as_mut_ptr().add(STACK / 16).cast(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            std::ptr::from_mut(birth).cast(),
         );
-        libc::posix_spawnattr_destroy(&raw mut attributes);
-        check(started)?;
+        let failed = io::Error::last_os_error();
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        if pid < 0 {
+            return Err(failed);
+        }
+        if birth.error != 0 {
+            libc::waitpid(pid, std::ptr::null_mut(), 0);
+            return Err(io::Error::from_raw_os_error(birth.error));
+        }
+        Ok(pid as u32)
     }
-    Ok(pid as u32)
 }
 
 /// As C wants it: with a null at the end.
@@ -232,7 +256,7 @@ mod tests {
         assert!(ids[0] == ids[1] && ids[1] == ids[2], "{ids:?}");
         let ignored =
             u64::from_str_radix(ignored.trim_start_matches("SigIgn:").trim(), 16).unwrap();
-        assert_eq!(ignored & IGNORED, 0, "{ignored:x}");
+        assert_eq!(ignored & 1 << (libc::SIGPIPE - 1), 0, "{ignored:x}");
     }
 
     #[test]

@@ -272,7 +272,10 @@ fn the_wall_clock_is_asked_in_few_places() {
         .collect();
     found.sort_unstable();
     let few = [
+        "activity.rs",
+        "commands/doctor.rs",
         "control/status.rs",
+        "doctor/surroundings.rs",
         "server/auth.rs",
         "server/connection.rs",
         "sftp/listing.rs",
