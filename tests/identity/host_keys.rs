@@ -215,20 +215,22 @@ fn no_rsa_key_without_a_mounted_one() {
 }
 
 #[test]
-fn a_read_only_home_without_a_key_names_the_fix() {
-    let mut pod = Pod::new();
+fn a_read_only_home_without_a_key_is_served_with_keys_of_the_run_and_names_the_fix() {
+    let mut pod = Pod::with(&["alice"]);
     pod.mount(&pod.path("home"), &pod.path("home"));
-    let (code, said) = pod.refusal();
-    assert_eq!(code, Some(66), "{said}");
+    let running = pod.start();
+    assert!(running.admits(&pod.person("alice")));
     let wanted = format!(
         "{}: holds no host key and none can be made there",
         pod.path(STATE).display()
     );
-    assert!(said.contains(&wanted), "{said}");
+    let log = running.log();
+    assert!(log.contains(&wanted), "{log}");
     assert!(
-        said.contains("mount a Secret with one, or make the home writable"),
-        "{said}"
+        log.contains("mount a Secret with one, or make the home writable"),
+        "{log}"
     );
+    assert!(log.contains("last for this run only"), "{log}");
 }
 
 #[test]
