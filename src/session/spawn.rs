@@ -260,6 +260,16 @@ mod tests {
     }
 
     #[test]
+    fn a_process_has_its_oom_score_before_it_begins() {
+        let text = run(
+            "/bin/sh",
+            "read score </proc/self/oom_score_adj; echo $score",
+            "/",
+        );
+        assert_eq!(text.unwrap().trim(), program_score().unwrap());
+    }
+
+    #[test]
     fn what_cannot_start_is_an_error() {
         let missing = run("/nonexistent", "", "/").unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);

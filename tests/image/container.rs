@@ -141,7 +141,7 @@ fn ready(id: &str) -> (String, String) {
 /// Its host key, wherever it is kept, in a directory of ours.
 #[track_caller]
 fn host_keys(id: &str, user: &str, directory: &Path) -> PathBuf {
-    let script = "for d in ~/.local/state/podssh /run/podssh /tmp/podssh-$(id -u); do \
+    let script = "for d in /home/jovyan/.local/state/podssh /run/podssh /tmp/podssh-$(id -u); do \
                   cat $d/host_keys/ssh_host_ed25519_key 2>/dev/null && exit; done; exit 1";
     let key = docker_ok(&["exec", "--user", user, id, "sh", "-c", script]);
     fs::create_dir_all(directory).expect("a directory");
