@@ -79,6 +79,11 @@ pub(crate) const CASES: &[Case] = &[
     Case::exec(
         "nice value, scheduling and OOM score",
         "nice; cat /proc/self/oom_score_adj",
+    )
+    .intended(
+        "\n0\n0",
+        "\n100",
+        "when memory runs out a program goes before the daemon, which can then say so",
     ),
     Case::exec(
         "capabilities and no_new_privs",

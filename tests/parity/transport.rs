@@ -66,7 +66,7 @@ pub(crate) const CASES: &[Case] = &[
         types.sort_unstable();
         std::fs::remove_file(known).ok();
         format!("{outcome}{}", types.join(" "))
-    }),
+    }).intended("ecdsa-sha2-nistp256", "status 0\nssh-ed25519", "an ECDSA key that podssh made itself is for `--compat`"),
     Case::custom("methods offered to a stranger", |server| {
         debug(server, &["Authentications that can continue"])
     }),
