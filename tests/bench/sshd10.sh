@@ -16,9 +16,12 @@ packages=(
 if ! [ -e "$out/ready" ]; then
   command -v apt-get >/dev/null || die 69 "needs Debian's apt-get"
   [ -e $keyring ] || die 69 "needs $keyring, Debian's keys"
+  # Wherever this machine has its own packages of Debian from.
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
+  [ -n "$mirror" ] || die 69 "no apt source to take Debian trixie from: run 'apt-get update' first"
   rm -rf "$out"
   mkdir -p "$out"/{packages,lists/partial,cache/archives/partial}
-  echo "deb [signed-by=$keyring] http://deb.debian.org/debian trixie main" >"$out/trixie.list"
+  echo "deb [signed-by=$keyring] $mirror trixie main" >"$out/trixie.list"
   apt=(apt-get -q -o Dir::Etc::sourcelist="$out/trixie.list" -o Dir::Etc::sourceparts=-
     -o Dir::State::Lists="$out/lists" -o Dir::Cache="$out/cache" -o APT::Sandbox::User=root)
   "${apt[@]}" update >&2 || die 69 "apt-get could not read Debian trixie's list of packages"
