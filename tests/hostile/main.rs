@@ -36,4 +36,3 @@ mod costs;
 mod floods;
 mod guessing;
 mod proxied;
-mod table;
