@@ -207,6 +207,8 @@ impl Pod {
             .arg(self.path("home"))
             .arg("--ready-file")
             .arg(self.path("run/ready"))
+            .arg("--control")
+            .arg(self.path("run/control.sock"))
             .args(&self.args);
         command
     }
