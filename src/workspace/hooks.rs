@@ -6,7 +6,8 @@
 mod find;
 mod output;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -132,6 +133,7 @@ impl Hooks {
             exports = Some(Receiver::from_owned_fd(ours.into())?);
             command.stdout(stdout);
         } else {
+            is_for_the_kernel(Path::new(command.get_program()))?;
             command.stdout(stderr.try_clone()?);
         }
         let home = Path::new(if self.home.is_dir() {
@@ -165,6 +167,17 @@ fn source(path: &Path) -> Command {
     let mut command = Command::new(shell);
     command.args(["-c", SOURCE]).arg(path);
     command
+}
+
+/// What the kernel would refuse is refused: execvp(3), which the standard library may use, would have
+/// a shell read it, whatever it is.
+fn is_for_the_kernel(program: &Path) -> io::Result<()> {
+    let mut start = [0; 2];
+    match File::open(program).and_then(|mut file| file.read(&mut start)) {
+        Ok(_) if !matches!(&start, b"#!" | b"\x7fE") => Err(Errno::ENOEXEC.into()),
+        // One that may be run and not read is the kernel's to judge.
+        _ => Ok(()),
+    }
 }
 
 /// Wait for its end, at most as long as it may take; then its whole group is ended.
