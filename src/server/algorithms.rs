@@ -70,7 +70,7 @@ const MACS_OLD: &[mac::Name] = &[mac::HMAC_SHA256, mac::HMAC_SHA512];
 /// Never `zlib`: its decoder would run before login.
 const COMPRESSIONS: &[compression::Name] = &[compression::NONE, compression::ZLIB_LEGACY];
 
-/// Host key algorithms, and what `server-sig-algs` tells a client it may sign with.
+/// Host key algorithms, and what `server-sig-algs` tells a client it may sign with; in OpenSSH's order.
 fn signatures() -> Vec<Algorithm> {
     let ecdsa = |curve| Algorithm::Ecdsa { curve };
     let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };
@@ -79,10 +79,10 @@ fn signatures() -> Vec<Algorithm> {
         ecdsa(EcdsaCurve::NistP256),
         ecdsa(EcdsaCurve::NistP384),
         ecdsa(EcdsaCurve::NistP521),
-        rsa(HashAlg::Sha512),
-        rsa(HashAlg::Sha256),
         Algorithm::SkEd25519,
         Algorithm::SkEcdsaSha2NistP256,
+        rsa(HashAlg::Sha512),
+        rsa(HashAlg::Sha256),
     ]
 }
 

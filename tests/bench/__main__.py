@@ -38,8 +38,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what cleans up
     place = stage.Stage()
     if options.sshd10:
-        line = [HERE / "sshd10.sh", place.path / "sshd10"]
-        Sshd.installed = pathlib.Path(subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+        newer = place.path / "openssh10"
+        subprocess.run([HERE.parents[1] / "scripts/openssh10", newer], check=True, stdout=subprocess.DEVNULL)
+        Sshd.installed = newer / "usr/sbin/sshd"
     accounts = Accounts(place.uid)
     servers = [Sshd(place, accounts), Podssh(place, accounts)]
     rows = []

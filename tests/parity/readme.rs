@@ -33,6 +33,7 @@ fn tables() -> String {
             let (sum, verdict, why) = match &case.verdict {
                 Verdict::Same => (0, "same", ""),
                 Verdict::Intended(difference) => (1, "differs", difference.why),
+                Verdict::SinceTen(difference) => (0, "same as 10", difference.why),
             };
             sums[sum] += 1;
             writeln!(

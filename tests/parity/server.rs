@@ -1,5 +1,6 @@
 //! The two servers: a podssh of the harness, and an sshd of the same user with the same keys.
 
+use std::env;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -103,6 +104,8 @@ impl Server {
 pub(crate) struct Pair {
     pub(crate) sshd: Server,
     pub(crate) podssh: Server,
+    /// Whether sshd is OpenSSH 10 or newer.
+    pub(crate) is_ten: bool,
     // In this order: a server goes before its files.
     _background: Background,
     _sshd_files: TempDir,
@@ -160,9 +163,37 @@ impl Pair {
         Self {
             sshd,
             podssh,
+            is_ten: is_ten(),
             _background: background,
             _sshd_files: sshd_files,
             _daemon: daemon,
+        }
+    }
+}
+
+/// The sshd compared with: this machine's, or the one `PODSSH_SSHD` names, as a newer one.
+fn sshd() -> PathBuf {
+    env::var_os("PODSSH_SSHD").map_or_else(|| "/usr/sbin/sshd".into(), PathBuf::from)
+}
+
+/// By what it says of itself; before 9.3 only beside a complaint that it knows no such option.
+fn is_ten() -> bool {
+    let said = Command::new(sshd()).arg("-V").output().unwrap().stderr;
+    let said = String::from_utf8(said).unwrap();
+    let (_, version) = said.split_once("OpenSSH_").expect("a version");
+    version.split('.').next().unwrap().parse::<u32>().unwrap() >= 10
+}
+
+/// From 9.8 on, what serves a connection is another program, not always where it was built for.
+fn write_parts(config: &mut String, sshd: &Path) {
+    let parts = sshd.ancestors().nth(2).unwrap().join("lib/openssh");
+    for (key, name) in [
+        ("SshdSessionPath", "sshd-session"),
+        ("SshdAuthPath", "sshd-auth"),
+    ] {
+        let part = parts.join(name);
+        if part.exists() {
+            writeln!(config, "{key} {}", part.display()).unwrap();
         }
     }
 }
@@ -213,9 +244,11 @@ fn start_sshd(
         .and_then(|free| free.local_addr())
         .unwrap();
     writeln!(config, "ListenAddress {port}").unwrap();
+    write_parts(&mut config, &sshd());
     fs::write(root.join("sshd_config"), config).unwrap();
     let log = File::create(root.join("log")).unwrap();
-    let mut command = Command::new("/usr/sbin/sshd");
+    let sshd = sshd();
+    let mut command = Command::new(&sshd);
     command
         .args(["-D", "-e", "-f"])
         .arg(root.join("sshd_config"))

@@ -15,3 +15,4 @@ mod limits;
 mod random;
 mod render;
 mod servers;
+mod storage;
