@@ -3,6 +3,7 @@
 mod banner;
 mod client_config;
 pub mod connect;
+mod daemon;
 pub mod doctor;
 pub mod down;
 pub mod host_keys;
