@@ -22,6 +22,34 @@ pub(super) struct Watch {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Whether threads are short: told when it begins and when it is over, not at each tick in between.
+#[derive(Debug, Default)]
+struct Shortage(bool);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Begins,
+    Over,
+}
+
+impl Shortage {
+    /// What there is to tell after a thread was to be had, or was not.
+    fn note(&mut self, had: bool) -> Option<News> {
+        let changed = self.0 == had;
+        self.0 = !had;
+        changed.then_some(if had { News::Over } else { News::Begins })
+    }
+}
+
+fn tell(news: News) {
+    match news {
+        News::Begins => tracing::warn!(
+            "no thread to spare: a slow disk holds up connections until the limit on processes allows one"
+        ),
+        News::Over => tracing::info!("there are threads to spare again"),
+    }
+}
+
 /// Wakes the watch; costs next to nothing while it is awake.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bell(Arc<Ear>);
@@ -74,6 +102,7 @@ impl Bell {
         let _ = self.0.thread.set(thread::current());
         let mut seen: Vec<_> = drivers.iter().map(|driver| driver.calls()).collect();
         let mut quiet = 0;
+        let mut shortage = Shortage::default();
         while !stop.is_cancelled() {
             thread::park_timeout(TICK);
             quiet += 1;
@@ -82,11 +111,11 @@ impl Bell {
                 if now.1 != before.1 || now.0 != 0 {
                     quiet = 0;
                 }
-                if now.0 != 0
-                    && now.0 == before.0
-                    && Driver::relieve(Arc::clone(driver), now.0).is_err()
-                {
-                    tracing::warn!("no thread to spare: a slow disk holds up connections");
+                if now.0 != 0 && now.0 == before.0 {
+                    let relieved = Driver::relieve(Arc::clone(driver), now.0);
+                    if let Some(news) = shortage.note(relieved.is_ok()) {
+                        tell(news);
+                    }
                 }
                 *before = now;
             }
@@ -122,6 +151,15 @@ mod tests {
 
     use super::super::Workers;
     use super::*;
+
+    #[test]
+    fn a_shortage_is_told_once_and_its_end_too() {
+        let mut shortage = Shortage::default();
+        let had = [true, false, false, false, true, true, false];
+        let news = had.map(|had| shortage.note(had));
+        let (begins, over) = (Some(News::Begins), Some(News::Over));
+        assert_eq!(news, [None, begins, None, None, over, None, begins]);
+    }
 
     #[test]
     fn the_end_may_come_just_when_the_watch_goes_to_sleep() {

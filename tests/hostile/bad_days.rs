@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use crate::harness::daemon::Daemon;
 use crate::harness::process::{Background, PATIENCE, eventually, run};
 use crate::master::Master;
-use crate::{proc, said};
+use crate::{proc, python, said};
 
 /// Sets a soft limit of a running daemon; `None` lifts it again.
 #[track_caller]
@@ -127,6 +127,55 @@ fn without_processes_a_session_says_so_and_sftp_still_works() {
     );
     limit(&daemon, "nproc", None);
     is_as_before(&daemon, &master);
+}
+
+/// A file call that hangs keeps its thread, and under a full limit no other can go on in its place. A
+/// lease makes truncate(2) wait for its holder, as a dead disk would.
+#[test]
+fn a_slow_disk_without_threads_is_told_once_and_its_end_too() {
+    let daemon = Daemon::start(|_| ());
+    python::check(
+        &daemon,
+        python::PARAMIKO,
+        r#"
+import fcntl, signal, subprocess, threading
+path, log = os.path.join(HOME, "leased"), os.path.join(HOME, "../log")
+with open(path, "w") as file: file.write("x" * 10)
+os.chown(path, os.stat(HOME).st_uid, -1)
+signal.signal(signal.SIGIO, lambda *_: None)
+holder = os.open(path, os.O_RDWR)
+
+def said(what): return open(log).read().count(what)
+def looks():
+    """How often the thread that looks after slow calls has looked."""
+    for task in os.listdir("/proc/%d/task" % PID):
+        about = "/proc/%d/task/%s/" % (PID, task)
+        if open(about + "comm").read() == "watch\n":
+            line = next(line for line in open(about + "status") if line.startswith("voluntary"))
+            return int(line.split()[1])
+
+def limit(*args):
+    """prlimit(1) as the daemon's user, who may."""
+    about = os.stat(HOME)
+    as_user = dict(user=about.st_uid, group=about.st_gid) if os.geteuid() == 0 else {}
+    return subprocess.run(["prlimit", "--pid", str(PID), *args], check=True, capture_output=True, text=True, **as_user).stdout
+
+soft, hard = limit("--nproc", "--noheadings", "--output", "SOFT,HARD").split()
+sftp = connect().open_sftp()
+for most, news in [("1", "no thread to spare"), (soft, "threads to spare again")]:
+    limit("--nproc=%s:%s" % (most, hard))
+    fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    call = threading.Thread(target=sftp.truncate, args=("leased", 3))
+    call.start()
+    eventually(lambda: said(news), news)
+    begun = looks()
+    if most == "1": eventually(lambda: looks() > begun + 100, "it goes on looking")
+    fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    call.join(30)
+    assert not call.is_alive() and said(news) == 1, (news, said(news))
+"#,
+    );
+    said::ok(&daemon.ssh(["true"]));
 }
 
 fn sftp(master: &Master, batch: &str) -> Output {
