@@ -4,14 +4,20 @@
 //! through a forward. Keepalives and connections that are merely open are none. Asked for by polling, so
 //! no right to write anything anywhere is needed.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// The last time, in whole seconds: a byte stream must not cost more than a store.
+/// The last time, on a clock that does not jump: who sets the wall clock forward must not have a
+/// workspace taken for idle.
 #[derive(Debug)]
-pub struct Activity(AtomicI64);
+pub struct Activity {
+    start: Instant,
+    /// Whole seconds after the start: a byte stream must not cost more than a store.
+    last: AtomicU64,
+}
 
 /// What `/activity` answers.
 #[derive(Debug, Serialize)]
@@ -30,20 +36,24 @@ pub struct Report {
 
 impl Default for Activity {
     fn default() -> Self {
-        Self(AtomicI64::new(Timestamp::now().as_second()))
+        Self {
+            start: Instant::now(),
+            last: AtomicU64::new(0),
+        }
     }
 }
 
 impl Activity {
     /// Somebody did something.
     pub fn touch(&self) {
-        self.0
-            .store(Timestamp::now().as_second(), Ordering::Relaxed);
+        self.last
+            .store(self.start.elapsed().as_secs(), Ordering::Relaxed);
     }
 
     /// As of now.
     pub fn report(&self, connections: i64, programs: usize) -> Report {
-        let last = self.0.load(Ordering::Relaxed);
+        let last = Duration::from_secs(self.last.load(Ordering::Relaxed));
+        let idle = self.start.elapsed().saturating_sub(last).as_secs() as i64;
         let count = |number: i64, what: &str| {
             let plural = if number == 1 { "" } else { "s" };
             (number > 0).then(|| format!("{number} {what}{plural}"))
@@ -53,13 +63,18 @@ impl Activity {
             count(programs as i64, "running program"),
         ];
         Report {
-            last_activity: Timestamp::from_second(last).unwrap_or_default().to_string(),
-            idle_seconds: (Timestamp::now().as_second() - last).max(0),
+            last_activity: seconds_before(Timestamp::now(), idle).to_string(),
+            idle_seconds: idle,
             connections,
             programs,
             kept_alive_by: reasons.into_iter().flatten().collect(),
         }
     }
+}
+
+/// In whole seconds.
+fn seconds_before(now: Timestamp, seconds: i64) -> Timestamp {
+    Timestamp::from_second(now.as_second().saturating_sub(seconds)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -68,10 +83,17 @@ mod tests {
 
     #[test]
     fn an_idle_workspace_is_kept_alive_by_nothing() {
-        let activity = Activity(AtomicI64::new(1_700_000_000));
+        let hour = Duration::from_secs(3600);
+        let activity = Activity {
+            start: Instant::now().checked_sub(hour).unwrap(),
+            last: AtomicU64::new(0),
+        };
         let report = activity.report(0, 0);
-        assert_eq!(report.last_activity, "2023-11-14T22:13:20Z");
-        assert!(report.idle_seconds > 0 && report.kept_alive_by.is_empty());
+        let last: Timestamp = report.last_activity.parse().unwrap();
+        let since = Timestamp::now().as_second() - last.as_second();
+        assert!((3600..3660).contains(&since), "{report:?}");
+        assert!((3600..3660).contains(&report.idle_seconds), "{report:?}");
+        assert!(report.kept_alive_by.is_empty());
         activity.touch();
         let report = activity.report(1, 2);
         assert!(report.idle_seconds < 60);
