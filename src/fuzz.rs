@@ -8,7 +8,7 @@ use crate::{cli, commands, keys, server, session, sftp};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is its corpus's too.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("authorized_keys", keys::fuzz::authorized_keys),
     ("certificate", keys::fuzz::certificate),
     ("channel", session::fuzz::requests),
@@ -18,6 +18,7 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("hostkeys", server::fuzz::hostkeys_prove),
     ("krl", keys::fuzz::krl),
     ("options", keys::fuzz::options),
+    ("proxy", server::fuzz::proxy_header),
     ("sftp", sftp::fuzz::session),
 ];
 

@@ -205,5 +205,6 @@ targets! {
     host_keys_sign_for_themselves_only: "hostkeys",
     any_revocation_list_is_read_or_refused: "krl",
     any_options_field_is_read_or_refused: "options",
+    no_proxy_header_names_a_source_it_does_not_spell_out: "proxy",
     any_sftp_session_gets_whole_answers: "sftp",
 }
