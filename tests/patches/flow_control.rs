@@ -1,15 +1,14 @@
 //! P1: the application re-opens the windows, and nothing waits for an unread channel.
 
-use std::sync::Arc;
-
-use russh::server::{self, Config};
-use russh::{ChannelMsg, client, kex};
+use russh::server::Config;
+use russh::{ChannelMsg, kex};
 use tokio::sync::mpsc;
 
 use crate::harness::{
     CHANNEL_CLOSE, CHANNEL_EXTENDED_DATA, CHANNEL_SUCCESS, CHANNEL_WINDOW_ADJUST, Event, KEXINIT,
     Packet, Peer, Reporter, channel_request, config, opened, soon,
 };
+use crate::library_client::logged_in;
 
 const WINDOW: u32 = 4096;
 
@@ -144,19 +143,6 @@ async fn a_channel_nobody_reads_does_not_hold_up_another() {
     peer.expect(CHANNEL_CLOSE).await;
 }
 
-struct AcceptHostKey;
-
-impl client::Handler for AcceptHostKey {
-    type Error = russh::Error;
-
-    async fn check_server_key(
-        &mut self,
-        _: &russh::keys::PublicKeyOrCertificate,
-    ) -> Result<bool, Self::Error> {
-        Ok(true)
-    }
-}
-
 /// `ssh host cat` with more on stdin than all queues hold together.
 #[tokio::test]
 async fn echoing_more_than_all_queues_hold_does_not_deadlock() {
@@ -167,11 +153,8 @@ async fn echoing_more_than_all_queues_hold_does_not_deadlock() {
         ..config(kex::NONE)
     };
     // Larger than the two windows: both sides of russh stop reading while they write.
-    let (near, far) = tokio::io::duplex(1 << 23);
+    let (client, session) = logged_in(config, reporter, 1 << 23).await;
     let server = tokio::spawn(async move {
-        let session = server::run_stream(Arc::new(config), far, reporter)
-            .await
-            .unwrap();
         let handle = session.handle();
         let (_read, write) = opened(&mut events).await.split();
         let (inbox, mut outbox) = mpsc::unbounded_channel();
@@ -197,10 +180,6 @@ async fn echoing_more_than_all_queues_hold_does_not_deadlock() {
     });
 
     let test = async {
-        let mut client = client::connect_stream(Arc::default(), near, AcceptHostKey)
-            .await
-            .unwrap();
-        assert!(client.authenticate_none("user").await.unwrap().success());
         let (mut read, write) = client.channel_open_session().await.unwrap().split();
         let sender = tokio::spawn(async move {
             let chunk = bytes::Bytes::from(vec![b'x'; 1 << 16]);

@@ -387,8 +387,13 @@ impl Peer {
             .0;
         packet.extend_from_slice(payload);
         packet.resize(packet.len() + padding, 0);
+        self.send_bytes(&packet).await;
+    }
+
+    /// Bytes that need not be a packet.
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         // A server that has hung up is noticed when the answer is missing.
-        let _ = soon(self.stream.write_all(&packet)).await;
+        let _ = soon(self.stream.write_all(bytes)).await;
     }
 
     /// The next packet, or `None` when the server hung up. `EXT_INFO` is skipped.

@@ -9,7 +9,9 @@
 )]
 
 mod harness;
+mod library_client;
 
+mod before_authentication;
 mod closing;
 mod flow_control;
 mod host_bound;

@@ -2,40 +2,16 @@
 //! sends in place of its public key is an error and no more.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use rand::Rng;
-use russh::server::{self, Auth, Handler};
-use russh::{Preferred, client, kex};
+use russh::server::Config;
+use russh::{Preferred, kex};
 
-use crate::harness::{Packet, Peer, Reporter, config, soon};
+use crate::harness::{KEX_ECDH_INIT, Packet, Peer, Reporter, config};
+use crate::library_client::logged_in;
 
-const KEX_ECDH_INIT: u8 = 30;
 /// An sntrup761 public key and a point of Curve25519.
 const INIT_BYTES: usize = 1158 + 32;
-
-struct Anybody;
-
-impl Handler for Anybody {
-    type Error = russh::Error;
-
-    async fn auth_none(&mut self, _: &str) -> Result<Auth, Self::Error> {
-        Ok(Auth::Accept)
-    }
-}
-
-struct Trusting;
-
-impl client::Handler for Trusting {
-    type Error = russh::Error;
-
-    async fn check_server_key(
-        &mut self,
-        _: &russh::keys::PublicKeyOrCertificate,
-    ) -> Result<bool, Self::Error> {
-        Ok(true)
-    }
-}
 
 #[tokio::test]
 async fn both_names_of_the_exchange_lead_to_a_login() {
@@ -47,21 +23,12 @@ async fn both_names_of_the_exchange_lead_to_a_login() {
             kex: Cow::Owned(vec![name]),
             ..Preferred::DEFAULT
         };
-        let server_config = server::Config {
-            preferred: preferred.clone(),
+        let config = Config {
+            preferred,
             ..config(name)
         };
-        let (near, far) = tokio::io::duplex(1 << 16);
-        let server = tokio::task::spawn(server::run_stream(Arc::new(server_config), far, Anybody));
-        let config = client::Config {
-            preferred,
-            ..client::Config::default()
-        };
-        let client = client::connect_stream(Arc::new(config), near, Trusting);
-        let mut client = soon(client).await.unwrap();
-        let _session = soon(server).await.unwrap().unwrap();
-        let answer = soon(client.authenticate_none("user")).await.unwrap();
-        assert!(answer.success(), "{name:?}");
+        let (reporter, _events) = Reporter::new();
+        logged_in(config, reporter, 1 << 16).await;
     }
 }
 

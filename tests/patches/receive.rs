@@ -1,13 +1,12 @@
 //! P12: what is received is not copied, and what is kept of it is not more than it has to be.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use russh::server::{self, Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
-use russh::{Channel, ChannelId, Preferred, cipher, client, kex};
+use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session};
+use russh::{Channel, ChannelId, Preferred, cipher, kex};
 use tokio::sync::mpsc;
 
 use crate::harness::{CHANNEL_DATA, CHANNEL_EXTENDED_DATA, Packet, Peer, config, soon};
+use crate::library_client::logged_in;
 
 /// Keeps the data, and says whether it is a part of something larger while it is handed over.
 struct Keeps(mpsc::UnboundedSender<(Option<u32>, bool, Bytes)>);
@@ -101,19 +100,6 @@ async fn data_with_a_wrong_length_ends_the_connection() {
     }
 }
 
-struct AcceptHostKey;
-
-impl client::Handler for AcceptHostKey {
-    type Error = russh::Error;
-
-    async fn check_server_key(
-        &mut self,
-        _: &russh::keys::PublicKeyOrCertificate,
-    ) -> Result<bool, Self::Error> {
-        Ok(true)
-    }
-}
-
 /// Every length near the sizes at which a packet is read or kept in another way.
 #[tokio::test]
 async fn data_of_any_size_arrives_whole_under_each_cipher() {
@@ -126,30 +112,12 @@ async fn data_of_any_size_arrives_whole_under_each_cipher() {
             cipher: vec![cipher].into(),
             ..Preferred::DEFAULT
         };
-        let (near, far) = tokio::io::duplex(1 << 22);
         let (sender, mut received) = mpsc::unbounded_channel();
         let config = Config {
-            preferred: preferred.clone(),
+            preferred,
             ..config(kex::NONE)
         };
-        let session = tokio::spawn(server::run_stream(Arc::new(config), far, Keeps(sender)));
-        let config = client::Config {
-            preferred,
-            ..client::Config::default()
-        };
-        let mut client = soon(client::connect_stream(
-            Arc::new(config),
-            near,
-            AcceptHostKey,
-        ))
-        .await
-        .unwrap();
-        assert!(
-            soon(client.authenticate_none("user"))
-                .await
-                .unwrap()
-                .success()
-        );
+        let (client, _session) = logged_in(config, Keeps(sender), 1 << 22).await;
         let channel = soon(client.channel_open_session()).await.unwrap();
         let sizes = (1..40).chain(990..1040).chain([32767, 32768]);
         let content = |size: usize| {
@@ -164,6 +132,5 @@ async fn data_of_any_size_arrives_whole_under_each_cipher() {
             let (_, _, data) = soon(received.recv()).await.unwrap();
             assert_eq!(data, content(size));
         }
-        drop(session);
     }
 }

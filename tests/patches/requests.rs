@@ -1,16 +1,16 @@
 //! P10 and P11: pings, requests of our own in both directions, and what nobody knows.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use russh::server::{self, Auth, ChannelOpenHandle, GlobalReply, Handler, Msg, Session};
-use russh::{Channel, ChannelId, Preferred, client, compression, kex};
+use russh::server::{Auth, ChannelOpenHandle, Config, GlobalReply, Handler, Msg, Session};
+use russh::{Channel, ChannelId, Preferred, compression, kex};
 
 use crate::harness::{
     CHANNEL_DATA, CHANNEL_FAILURE, CHANNEL_OPEN, CHANNEL_OPEN_FAILURE, CHANNEL_REQUEST,
     CHANNEL_SUCCESS, EXT_INFO, GLOBAL_REQUEST, Packet, Peer, REQUEST_FAILURE, REQUEST_SUCCESS,
     Reporter, SERVICE_ACCEPT, SERVICE_REQUEST, channel_request, config, opened, soon,
 };
+use crate::library_client::logged_in;
 
 const UNIMPLEMENTED: u8 = 3;
 const PING: u8 = 192;
@@ -191,51 +191,19 @@ async fn a_channel_request_follows_the_data_sent_before_it() {
     peer.expect(CHANNEL_DATA).await;
 }
 
-struct AcceptHostKey;
-
-impl client::Handler for AcceptHostKey {
-    type Error = russh::Error;
-
-    async fn check_server_key(
-        &mut self,
-        _: &russh::keys::PublicKeyOrCertificate,
-    ) -> Result<bool, Self::Error> {
-        Ok(true)
-    }
-}
-
 #[tokio::test]
 async fn a_request_sent_at_once_after_authentication_is_compressed() {
     let preferred = Preferred {
         compression: Cow::Owned(vec![compression::ZLIB_LEGACY]),
         ..Preferred::DEFAULT
     };
-    let (near, far) = tokio::io::duplex(1 << 20);
-    let config = server::Config {
-        preferred: preferred.clone(),
+    let config = Config {
+        preferred,
         ..config(kex::NONE)
     };
-    let server = tokio::spawn(server::run_stream(Arc::new(config), far, Knows));
-    let config = client::Config {
-        preferred,
-        ..client::Config::default()
-    };
-    let mut client = soon(client::connect_stream(
-        Arc::new(config),
-        near,
-        AcceptHostKey,
-    ))
-    .await
-    .unwrap();
-    assert!(
-        soon(client.authenticate_none("user"))
-            .await
-            .unwrap()
-            .success()
-    );
+    let (client, _session) = logged_in(config, Knows, 1 << 20).await;
     // The client has read the request by now, if it could.
     soon(client.channel_open_session()).await.unwrap();
-    drop(server);
 }
 
 #[tokio::test(start_paused = true)]
