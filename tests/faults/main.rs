@@ -1,5 +1,5 @@
-//! Bad days: a network that delays, cuts and stalls, a daemon that is killed, peers that leave at any
-//! point, many of them. Data arrive exact or the client is told; nothing is left behind.
+//! Bad days: a network that delays, cuts and stalls, a daemon that is killed, a clock that jumps, peers that
+//! leave at any point, many of them. Data arrive exact or the client is told; nothing is left behind.
 //!
 //! `make soak` runs the same tests longer: PODSSH_SOAK is set then.
 #![allow(
@@ -10,8 +10,14 @@
     reason = "a test that cannot be set up has failed, and says why where the test runner shows it"
 )]
 
+#[path = "../hostile/gateway.rs"]
+#[allow(dead_code, reason = "the other test binary uses the rest")]
+mod gateway;
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../it/master.rs"]
+#[allow(dead_code, reason = "the other test binary uses the rest")]
+mod master;
 #[path = "../it/proc.rs"]
 #[allow(dead_code, reason = "the other test binary uses the rest")]
 mod proc;
@@ -23,6 +29,7 @@ mod proxy;
 
 mod bulk;
 mod chaos;
+mod clock;
 mod kill;
 mod leaks;
 mod visitor;

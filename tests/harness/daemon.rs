@@ -56,6 +56,7 @@ pub(crate) struct Setup {
     root: TempDir,
     account: Account,
     shell: PathBuf,
+    under: Vec<OsString>,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
 }
@@ -78,6 +79,12 @@ impl Setup {
                 ids: Some((nobody.uid.as_raw(), nobody.gid.as_raw())),
             };
         }
+    }
+
+    /// Starts the daemon by a program that ends by executing what follows its own arguments.
+    pub(crate) fn under<A: AsRef<OsStr>>(&mut self, program: impl IntoIterator<Item = A>) {
+        let words = program.into_iter().map(|word| word.as_ref().to_owned());
+        self.under = words.collect();
     }
 
     /// Makes another program than bash the login shell.
@@ -137,6 +144,7 @@ impl Daemon {
             root,
             account: account().clone(),
             shell: PathBuf::from("/bin/bash"),
+            under: Vec::new(),
             args: Vec::new(),
             env: Vec::new(),
         };
@@ -220,7 +228,12 @@ fn launch(setup: Setup) -> Daemon {
     let home = root.join("home");
     let ready_file = root.join("run/ready");
     let log = fs::File::create(root.join("log")).expect("a log file");
-    let mut command = Command::new(binary());
+    let mut words = setup.under.iter().map(OsString::as_os_str);
+    let first = words.next().unwrap_or(binary().as_os_str());
+    let mut command = Command::new(first);
+    if !setup.under.is_empty() {
+        command.args(words).arg(binary());
+    }
     command
         .args([
             "serve",
