@@ -11,6 +11,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::harness::daemon::Daemon;
 use crate::harness::process::{PATIENCE, eventually};
+use crate::python::{self, WIRE};
 use crate::stranger::{Stranger, ecdh_init, kexinit, packet};
 use crate::{proc, said};
 
@@ -156,3 +157,64 @@ fn two_hundred_slow_strangers_are_put_out_in_time() {
         (daemon.log().matches("within --login-grace").count() == 200).then_some(())
     });
 }
+
+/// The slow loris: a byte now and then, of the version line or of a packet, or a message that is
+/// ignored, is no sign of life that counts.
+#[test]
+fn whoever_drips_is_put_out_as_soon_as_whoever_is_silent() {
+    let daemon = Daemon::start(|setup| setup.args(["--login-grace", "6s"]));
+    said::ok(&daemon.ssh(["true"]));
+    print!("{}", python::check(&daemon, WIRE, DRIPS));
+    eventually("a line for each", PATIENCE, || {
+        (daemon.log().matches("within --login-grace").count() == 200).then_some(())
+    });
+}
+
+const DRIPS: &str = r#"
+def raw(greeting):
+    stream = socket.create_connection((HOST, PORT))
+    stream.sendall(greeting)
+    return stream
+
+def keyed():
+    transport = paramiko.Transport(socket.create_connection((HOST, PORT)))
+    transport.start_client(timeout=20)
+    say(transport, bytes([5]) + pack("ssh-userauth"))
+    say(transport, bytes([50]) + pack(USER, "ssh-connection", "none"))
+    return transport
+
+def say(transport, payload):
+    message = Message()
+    message.add_bytes(payload)
+    transport._send_message(message)
+
+def drips(one):
+    """Whether there is still somebody to drip to."""
+    try:
+        if isinstance(one, paramiko.Transport):
+            if one.is_active(): say(one, bytes([2]) + pack("drip")) # IGNORE
+            return one.is_active()
+        one.send(b"\0" if one in packets else b"x")
+        while True:
+            if one.recv(4096, socket.MSG_DONTWAIT) == b"": return False
+    except BlockingIOError:
+        return True
+    except (EOFError, OSError, paramiko.SSHException):
+        return False
+
+began = time.monotonic()
+lines = [raw(b"SSH-2.0-") for _ in range(100)]
+# A packet of 30,000 bytes has been announced, and comes byte by byte.
+packets = [raw(b"SSH-2.0-drip\r\n" + struct.pack(">I", 30000)) for _ in range(70)]
+left, logins = lines + packets + [keyed() for _ in range(30)], []
+while left:
+    left = [one for one in left if drips(one)]
+    started = time.monotonic()
+    assert Wire().works()
+    logins.append(time.monotonic() - started)
+    time.sleep(0.2) # the drip
+    assert time.monotonic() - began < 30, len(left)
+print("200 who drip were gone after %.1f s, --login-grace 6s; logins meanwhile %.2f s in the median"
+    % (time.monotonic() - began, sorted(logins)[len(logins) // 2]))
+assert sorted(logins)[len(logins) // 2] < 2, logins
+"#;
