@@ -86,7 +86,8 @@ pub(crate) fn proxy_header(data: &[u8]) {
 }
 
 /// The source as the specification has it in a header, read in another way than ours: in version 1 the
-/// third and the fifth word of a line, in version 2 the first address and port at a fixed place.
+/// third and the fifth word of a line, in version 2 the first address and port at a fixed place; of a TCP
+/// connection only.
 fn spelt_out(header: &[u8]) -> Option<SocketAddr> {
     if let Some(line) = header.strip_suffix(b"\r\n".as_slice())
         && line.starts_with(b"PROXY TCP")
@@ -101,8 +102,8 @@ fn spelt_out(header: &[u8]) -> Option<SocketAddr> {
     let (fixed, rest) = header.split_at_checked(16)?;
     let port = |at: usize| Some(u16::from_be_bytes(*rest.get(at..)?.first_chunk()?));
     match fixed.get(12..14)? {
-        [0x21, 0x11 | 0x12] => Some((*rest.first_chunk::<4>()?, port(8)?).into()),
-        [0x21, 0x21 | 0x22] => Some((*rest.first_chunk::<16>()?, port(32)?).into()),
+        [0x21, 0x11] => Some((*rest.first_chunk::<4>()?, port(8)?).into()),
+        [0x21, 0x21] => Some((*rest.first_chunk::<16>()?, port(32)?).into()),
         _ => None,
     }
 }

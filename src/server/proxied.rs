@@ -85,14 +85,16 @@ fn parse(header: &[u8]) -> Result<Option<SocketAddr>, NoHeader> {
             v1::Addresses::Tcp6(ends) => Some((ends.source_address, ends.source_port).into()),
             v1::Addresses::Unknown => None,
         }),
-        HeaderResult::V2(Ok(header)) => Ok(match (header.command, header.addresses) {
-            // The proxy's own, or a family that is no address.
-            (v2::Command::Local, _) | (_, v2::Addresses::Unix(_) | v2::Addresses::Unspecified) => {
-                None
-            }
-            (_, v2::Addresses::IPv4(ends)) => Some((ends.source_address, ends.source_port).into()),
-            (_, v2::Addresses::IPv6(ends)) => Some((ends.source_address, ends.source_port).into()),
-        }),
+        HeaderResult::V2(Ok(header)) => {
+            // The proxy's own connection, or one of another protocol, whose addresses are not ours to believe.
+            let forwarded = header.command == v2::Command::Proxy;
+            Ok(match header.addresses {
+                _ if !forwarded || header.protocol != v2::Protocol::Stream => None,
+                v2::Addresses::IPv4(ends) => Some((ends.source_address, ends.source_port).into()),
+                v2::Addresses::IPv6(ends) => Some((ends.source_address, ends.source_port).into()),
+                v2::Addresses::Unix(_) | v2::Addresses::Unspecified => None,
+            })
+        }
         HeaderResult::V1(Err(error)) => Err(malformed(&error.to_string())),
         HeaderResult::V2(Err(error)) => Err(malformed(&error.to_string())),
     }
@@ -135,6 +137,8 @@ mod tests {
             (version_2(0x20, 0x00, b""), None),
             (version_2(0x20, 0x11, ENDS), None),
             (version_2(0x21, 0x00, b""), None),
+            (version_2(0x21, 0x10, ENDS), None),
+            (version_2(0x21, 0x12, ENDS), None),
         ] {
             let (found, rest) = read(&[&header[..], b"SSH-2.0-x\r\n"].concat()).await;
             let found = found.unwrap();
