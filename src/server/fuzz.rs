@@ -55,17 +55,15 @@ fn said(data: &[u8], step: usize) -> Said {
     let read = data.len() - stream.0.len();
     // What one read brought may have gone beyond the longest header, and no more.
     assert!(read <= 2 * 4096 + step, "{read} bytes read");
-    match found.expect("it waits for bytes only") {
+    let stuck = matches!(found, None | Some(Err(NoHeader::Io(_))));
+    assert!(!stuck, "it waits for something else than bytes, or fails");
+    match found? {
         Ok(source) => Some((source, [ahead.as_ref(), stream.0].concat())),
-        Err(NoHeader::Left) => {
-            assert!(data.is_empty(), "bytes were taken for a probe");
+        Err(reason) => {
+            let left = matches!(reason, NoHeader::Left);
+            assert_eq!(left, data.is_empty(), "{reason}");
             None
         }
-        Err(NoHeader::Malformed(reason)) => {
-            assert!(!reason.is_empty());
-            None
-        }
-        Err(NoHeader::Io(error)) => panic!("the stream has no errors: {error}"),
     }
 }
 

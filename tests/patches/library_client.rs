@@ -36,7 +36,9 @@ where
         ..client::Config::default()
     };
     let server = server::run_stream(Arc::new(config), far, handler);
-    let (session, client) = tokio::join!(soon(server), connect(client, near));
+    // Large futures both.
+    let (server, client) = (Box::pin(soon(server)), Box::pin(connect(client, near)));
+    let (session, client) = tokio::join!(server, client);
     (client, session.expect("a session"))
 }
 
