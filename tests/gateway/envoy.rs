@@ -4,11 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::client::Client;
 use crate::harness::daemon::Daemon;
-use crate::harness::http::get;
+use crate::harness::http::{get, status};
 use crate::harness::process::{Background, PATIENCE, eventually};
 use crate::harness::tools;
 
@@ -62,6 +63,14 @@ impl Envoy {
         fs::write(directory.path().join("envoy.yaml"), change(&bootstrap)).expect("envoy.yaml");
         write_workspaces(&directory, workspaces);
         Self::launch(directory, "ssh_connect", args)
+    }
+
+    /// An Envoy that follows somebody else's control plane, once the listener `name` is there.
+    #[track_caller]
+    pub(crate) fn following(bootstrap: &Value, name: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temp dir");
+        fs::write(directory.path().join("envoy.yaml"), bootstrap.to_string()).expect("envoy.yaml");
+        Self::launch(directory, name, &[])
     }
 
     fn launch(directory: TempDir, name: &str, args: &[&str]) -> Self {
@@ -137,6 +146,33 @@ impl Envoy {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         line.and_then(|value| value.trim().parse().ok())
             .unwrap_or(0)
+    }
+
+    /// What it runs of one kind, `dynamic_listeners` say, as it has got it.
+    #[track_caller]
+    pub(crate) fn runs(&self, kind: &str) -> Vec<Value> {
+        let (status, dump) = get(&self.admin, &format!("/config_dump?resource={kind}"));
+        assert_eq!(status, 200, "{dump}");
+        let dump: Value = serde_json::from_str(&dump).expect("JSON");
+        dump["configs"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Its clusters and where they lead, a line each.
+    pub(crate) fn endpoints(&self) -> String {
+        get(&self.admin, "/clusters").1
+    }
+
+    /// The status of `CONNECT authority` in both HTTP versions, which must agree.
+    #[track_caller]
+    pub(crate) fn answer_to(&self, authority: &str) -> u16 {
+        let answers = ["1.0", "1.1"].map(|version| {
+            let head = format!(
+                "CONNECT {authority} HTTP/{version}\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
+            );
+            status(&self.gateway, &head)
+        });
+        assert_eq!(answers[0], answers[1], "HTTP/1.0 and 1.1 for {authority}");
+        answers[0].unwrap_or_else(|| panic!("no answer for {authority}"))
     }
 
     /// The directory whose files Envoy follows.

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::eg_shape::{EG_TABLE, eg_manager, eg_table};
 use crate::envoy::{Envoy, WORKSPACE};
 use crate::harness::daemon::Daemon;
 use crate::harness::process::{PATIENCE, eventually};
-use crate::istio;
+use crate::istio_shape;
 
 /// Which of manifests/gateway.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,9 +27,6 @@ pub(crate) const FLAVOURS: [Flavour; 4] = [
     Flavour::IstioPerWorkspace,
     Flavour::EnvoyGateway,
 ];
-
-/// The name of Envoy Gateway's route table.
-const EG_TABLE: &str = "ssh-gateway/ssh/http";
 
 /// One flavour's Envoy.
 pub(crate) struct Gateway {
@@ -95,7 +93,7 @@ impl Flavour {
         if self == Self::EnvoyGateway {
             EG_TABLE
         } else {
-            istio::TABLE
+            istio_shape::TABLE
         }
     }
 
@@ -127,9 +125,11 @@ impl Flavour {
     fn routes(self, workspaces: &[(&str, &str)]) -> Value {
         let names: Vec<&str> = workspaces.iter().map(|(name, _)| *name).collect();
         let mut table = match self {
-            Self::Plain | Self::EnvoyGateway => eg_table(&names),
-            Self::IstioStatic => istio::by_static_filter().1,
-            Self::IstioPerWorkspace => istio::by_filter_per_workspace(&names).1,
+            Self::Plain | Self::EnvoyGateway => {
+                eg_table(&names, |name| Self::EnvoyGateway.cluster(name))
+            }
+            Self::IstioStatic => istio_shape::by_static_filter().1,
+            Self::IstioPerWorkspace => istio_shape::by_filter_per_workspace(&names).1,
         };
         table["@type"] = json!("type.googleapis.com/envoy.config.route.v3.RouteConfiguration");
         json!({"resources": [table]})
@@ -138,8 +138,8 @@ impl Flavour {
     fn bootstrap(self, xds: &Path) -> Value {
         let mut manager = match self {
             Self::Plain | Self::EnvoyGateway => eg_manager(),
-            Self::IstioStatic => istio::by_static_filter().0,
-            Self::IstioPerWorkspace => istio::by_filter_per_workspace(&[]).0,
+            Self::IstioStatic => istio_shape::by_static_filter().0,
+            Self::IstioPerWorkspace => istio_shape::by_filter_per_workspace(&[]).0,
         };
         let follow = |file: &str| {
             let path = xds.join(format!("{file}.json"));
@@ -160,55 +160,6 @@ impl Flavour {
             }]}
         })
     }
-}
-
-/// The connection manager that Envoy Gateway 1.9.1 makes (its own `http-connect-terminate` case), with what
-/// our ClientTrafficPolicy adds.
-fn eg_manager() -> Value {
-    json!({
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "gateway",
-        "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
-        "http_protocol_options": {"accept_http_10": true},
-        "http2_protocol_options": {
-            "initial_connection_window_size": 1_048_576, "initial_stream_window_size": 65536, "max_concurrent_streams": 100
-        },
-        "stream_idle_timeout": "0s",
-        "merge_slashes": true,
-        "normalize_path": true,
-        "path_with_escaped_slashes_action": "UNESCAPE_AND_REDIRECT",
-        "server_header_transformation": "PASS_THROUGH",
-        "use_remote_address": true,
-        "http_filters": [{
-            "name": "envoy.filters.http.router",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", "suppress_envoy_headers": true
-            }
-        }]
-    })
-}
-
-/// Its route table, with what our BackendTrafficPolicy makes of one HTTPRoute a workspace.
-fn eg_table(workspaces: &[&str]) -> Value {
-    let host = |name: &&str| {
-        json!({
-            "name": format!("{EG_TABLE}/{}", name.replace('.', "_")),
-            "domains": [name],
-            "routes": [{
-                "match": {"connect_matcher": {}},
-                "route": {
-                    "cluster": Flavour::EnvoyGateway.cluster(name),
-                    "idle_timeout": "0s",
-                    "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]
-                }
-            }]
-        })
-    };
-    json!({
-        "name": EG_TABLE,
-        "ignore_port_in_host_matching": true,
-        "virtual_hosts": workspaces.iter().map(host).collect::<Vec<_>>()
-    })
 }
 
 /// Where the shipped bootstrap of this run looks for its workspaces.

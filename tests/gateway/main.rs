@@ -13,7 +13,10 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod eg_shape;
+mod elsewhere;
 mod envoy;
+mod istio_shape;
 mod session;
 mod tls;
 

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
 
+use crate::elsewhere::{Elsewhere, nowhere};
 use crate::envoy::{Envoy, WORKSPACE, replace};
 use crate::flavours::{FLAVOURS, Flavour, Gateway, xds_of};
 use crate::harness::daemon::{Daemon, binary};
@@ -16,35 +17,16 @@ use crate::harness::tools::python;
 use crate::session::{Busy, Session};
 use crate::tls::carries_ssh;
 
-/// An address where nothing listens.
-pub(crate) fn nowhere() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").to_string()
-}
-
-/// The status of `CONNECT authority` in both HTTP versions, which must agree.
-#[track_caller]
-pub(crate) fn status(envoy: &Envoy, authority: &str) -> u16 {
-    let answers = ["1.0", "1.1"].map(|version| {
-        let head = format!(
-            "CONNECT {authority} HTTP/{version}\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
-        );
-        http::status(&envoy.gateway, &head)
-    });
-    assert_eq!(answers[0], answers[1], "HTTP/1.0 and 1.1 for {authority}");
-    answers[0].unwrap_or_else(|| panic!("no answer for {authority}"))
-}
-
 #[test]
 fn an_unknown_workspace_is_404_and_a_stopped_one_503() {
     let stopped = nowhere();
     for flavour in FLAVOURS {
         let gateway = Gateway::start(flavour, &[(WORKSPACE, &stopped)]);
         let envoy = &gateway.envoy;
-        let unknown = status(envoy, "another.ws-demo.svc.cluster.local:80");
+        let unknown = envoy.answer_to("another.ws-demo.svc.cluster.local:80");
         assert_eq!(unknown, 404, "{flavour:?}");
         assert_eq!(
-            status(envoy, &format!("{WORKSPACE}:80")),
+            envoy.answer_to(&format!("{WORKSPACE}:80")),
             503,
             "{flavour:?}"
         );
@@ -52,23 +34,35 @@ fn an_unknown_workspace_is_404_and_a_stopped_one_503() {
 }
 
 #[test]
-fn a_name_that_is_no_workspaces_is_403_where_the_flavour_knows_what_one_is() {
+fn a_service_outside_the_namespaces_of_workspaces_is_403() {
     let daemon = Daemon::start(|_| ());
     for flavour in FLAVOURS {
         let gateway = Gateway::before(flavour, &daemon);
-        let expected = match flavour {
-            Flavour::Plain | Flavour::IstioStatic => 403,
-            // Their tables hold names, no pattern: all others are unknown.
-            Flavour::IstioPerWorkspace | Flavour::EnvoyGateway => 404,
-        };
-        let foreign = status(&gateway.envoy, "workspace.default.svc.cluster.local:80");
-        assert_eq!(foreign, expected, "{flavour:?}");
+        for namespace in ["default", "w", "ws", "wsx", "x-ws-demo", "kube-system"] {
+            let foreign = format!("workspace.{namespace}.svc.cluster.local:80");
+            let answer = gateway.envoy.answer_to(&foreign);
+            assert_eq!(answer, 403, "{flavour:?}: {foreign}");
+        }
+    }
+}
+
+#[test]
+fn a_name_outside_the_cluster_is_403_by_plain_envoy_and_404_by_all_others() {
+    let daemon = Daemon::start(|_| ());
+    for flavour in FLAVOURS {
+        let gateway = Gateway::before(flavour, &daemon);
+        // Only plain Envoy's whole table is ours to write.
+        let expected = if flavour == Flavour::Plain { 403 } else { 404 };
+        for name in ["example.com:443", "10.0.0.1:80", "workspace.ws-demo:80"] {
+            let answer = gateway.envoy.answer_to(name);
+            assert_eq!(answer, expected, "{flavour:?}: {name}");
+        }
     }
 }
 
 /// Names and addresses that a proxy without a list of its own would connect to; `PORT` is one where
 /// somebody listens.
-const ELSEWHERE: &[&str] = &[
+const NAMES: &[&str] = &[
     "127.0.0.1:PORT",
     "127.1:PORT",
     "2130706433:PORT",
@@ -95,9 +89,9 @@ const ELSEWHERE: &[&str] = &[
 #[test]
 fn there_is_no_way_to_anything_but_a_workspace() {
     let daemon = Daemon::start(|_| ());
-    let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    elsewhere.set_nonblocking(true).expect("a listener");
-    let port = elsewhere.local_addr().expect("bound").port().to_string();
+    let elsewhere = Elsewhere::new();
+    let there = elsewhere.address();
+    let (_, port) = there.rsplit_once(':').expect("HOST:PORT");
     for flavour in FLAVOURS {
         let gateway = Gateway::before(flavour, &daemon);
         let envoy = &gateway.envoy;
@@ -108,9 +102,8 @@ fn there_is_no_way_to_anything_but_a_workspace() {
             assert!(refused, "{flavour:?}: {what}: {answer:?}");
         };
         let workspace = format!("{WORKSPACE}:80");
-        let there = format!("127.0.0.1:{port}");
-        for name in ELSEWHERE {
-            let name = name.replace("PORT", &port);
+        for name in NAMES {
+            let name = name.replace("PORT", port);
             for version in ["1.0", "1.1"] {
                 // The workspace's name in a header helps nobody.
                 refused(
@@ -135,20 +128,14 @@ fn there_is_no_way_to_anything_but_a_workspace() {
         );
         refused(&upgrade, &upgrade);
     }
-    let nobody = elsewhere.accept().map_err(|error| error.kind());
-    assert_eq!(
-        nobody.err(),
-        Some(ErrorKind::WouldBlock),
-        "somebody got through"
-    );
+    elsewhere.was_left_alone();
 }
 
 #[test]
 fn headers_do_not_lead_a_tunnel_elsewhere() {
     let daemon = Daemon::start(|_| ());
-    let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    elsewhere.set_nonblocking(true).expect("a listener");
-    let there = elsewhere.local_addr().expect("bound").to_string();
+    let elsewhere = Elsewhere::new();
+    let there = elsewhere.address();
     for flavour in FLAVOURS {
         let gateway = Gateway::before(flavour, &daemon);
         for header in [
@@ -166,12 +153,7 @@ fn headers_do_not_lead_a_tunnel_elsewhere() {
             );
         }
     }
-    let nobody = elsewhere.accept().map_err(|error| error.kind());
-    assert_eq!(
-        nobody.err(),
-        Some(ErrorKind::WouldBlock),
-        "somebody got through"
-    );
+    elsewhere.was_left_alone();
 }
 
 /// The workspace's banner, by a CONNECT with one more header.
@@ -209,9 +191,8 @@ fn by_http2(gateway: &str, authorities: &[&str]) -> Vec<String> {
 #[test]
 fn http2_leads_to_workspaces_and_nowhere_else() {
     let daemon = Daemon::start(|_| ());
-    let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    elsewhere.set_nonblocking(true).expect("a listener");
-    let there = elsewhere.local_addr().expect("bound").to_string();
+    let elsewhere = Elsewhere::new();
+    let there = elsewhere.address();
     let workspace = format!("{WORKSPACE}:80");
     let envoy = Envoy::before(&daemon);
     let answers = by_http2(
@@ -225,12 +206,7 @@ fn http2_leads_to_workspaces_and_nowhere_else() {
     );
     assert!(answers[0].starts_with("200 SSH-2.0-"), "{answers:?}");
     assert_eq!(answers[1..], ["403", "404", "403"]);
-    let nobody = elsewhere.accept().map_err(|error| error.kind());
-    assert_eq!(
-        nobody.err(),
-        Some(ErrorKind::WouldBlock),
-        "somebody got through"
-    );
+    elsewhere.was_left_alone();
 }
 
 #[test]
@@ -286,7 +262,7 @@ fn workspaces_come_change_and_go_without_closing_a_session(flavour: Flavour) {
 
     let first = (WORKSPACE, daemon.address.as_str());
     let name = "second.ws-demo.svc.cluster.local";
-    assert_eq!(status(envoy, &format!("{name}:80")), 404);
+    assert_eq!(envoy.answer_to(&format!("{name}:80")), 404);
     gateway.set(&[first, (name, &second.address)]);
     all_live("another workspace came");
     let config = format!(
@@ -307,7 +283,7 @@ fn workspaces_come_change_and_go_without_closing_a_session(flavour: Flavour) {
     gateway.set(&[]);
     all_live("their own workspace left the list");
     assert_eq!(
-        status(envoy, &format!("{WORKSPACE}:80")),
+        envoy.answer_to(&format!("{WORKSPACE}:80")),
         404,
         "new ones are refused"
     );
