@@ -10,8 +10,10 @@ from client import Failed, wait_for
 from measure import Row, Sample
 from rows.bulk import GIB, download, upload
 from rows.connect import first_byte
+from servers import Podssh
 
 SHIPPED = pathlib.Path(__file__).resolve().parents[3] / "manifests/gateway/envoy"
+AUTH = SHIPPED.parent / "auth"
 WORKSPACE = "workspace.ws-demo.svc.cluster.local"
 
 
@@ -23,15 +25,17 @@ def rows(bench):
         return
     try:
         size = bench.pick(GIB // 2, GIB)
-        for name, move in (("exec down", download), ("exec up", upload)):
-            row = Row("gateway", f"{name} through Envoy, aes256-gcm", "MiB/s", cpu_unit="s/GiB", want_gain=1.0, want_cpu=1.0)
+        # TLS beside plain text by one and the same client, so that the two rows tell what TLS costs.
+        for client, way in (("", envoy.way), (", podssh connect", envoy.plainly), (", podssh connect, TLS", envoy.by_tls)):
+            for name, move in (("exec down", download), ("exec up", upload)):
+                row = Row("gateway", f"{name} through Envoy{client or ', aes256-gcm'}", "MiB/s", cpu_unit="s/GiB", want_gain=1.0, want_cpu=1.0)
 
-            def run(server, move=move):
-                way = ["-o", "Ciphers=aes256-gcm@openssh.com", *envoy.way(server)]
-                seconds, cpu = bench.cpu(server, lambda: move(bench, server, way, size))
-                return Sample(size / 2**20 / seconds, cpu * GIB / size)
+                def run(server, move=move, way=way):
+                    options = ["-o", "Ciphers=aes256-gcm@openssh.com", *way(server)]
+                    seconds, cpu = bench.cpu(server, lambda: move(bench, server, options, size))
+                    return Sample(size / 2**20 / seconds, cpu * GIB / size)
 
-            yield bench.compare(row, bench.pick(2, 5), run, higher=True)
+                yield bench.compare(row, bench.pick(2, 5), run, higher=True)
         row = Row("gateway", "connect to first byte through Envoy", "ms", want_gain=1.0)
         yield bench.compare(row, bench.pick(10, 30), lambda server: connect(envoy, bench, server), higher=False)
     finally:
@@ -70,19 +74,36 @@ class Envoy:
             assert usual in text, f"{usual} is not in envoy.yaml any more"
             text = text.replace(usual, "address: 127.0.0.1, port_value: 0")
         (self.path / "envoy.yaml").write_text(text)
+        self.certificate = self.path / "tls" / "tls.crt"
         admin = self.path / "admin"
         with open(self.path / "log", "wb") as log:
             line = [program, "--config-path", self.path / "envoy.yaml", "--admin-address-path", admin]
+            line += ["--config-yaml", self.listener()]
             line += ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
             self.process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             wait_for(lambda: admin.exists() and admin.read_text(), "Envoy's admin page")
             listeners = urllib.request.urlopen(f"http://{admin.read_text()}/listeners").read().decode()
-            line = next(line for line in listeners.splitlines() if line.startswith("ssh_connect::"))
-            self.address = line.split("::", 1)[1]
+            places = dict(line.split("::", 1) for line in listeners.splitlines())
+            self.address, self.address_tls = places["ssh_connect"], places["ssh_connect_tls"]
         except BaseException:
             self.stop()
             raise
+
+    def listener(self):
+        """The listener on 443 as shipped, with a certificate of its own."""
+        directory = self.certificate.parent
+        directory.mkdir()
+        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost"]
+        make += ["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"]
+        make += ["-keyout", directory / "tls.key", "-out", self.certificate]
+        subprocess.run(make, check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server = (AUTH / "wiring/server.yaml").read_text().replace("/etc/envoy-tls", str(directory))
+        (self.path / "server.yaml").write_text(server)
+        text = (AUTH / "tls/listener.yaml").read_text().replace("/etc/envoy-sds", str(self.path))
+        usual = "address: 0.0.0.0, port_value: 8443"
+        assert usual in text, f"{usual} is not in listener.yaml any more"
+        return text.replace(usual, "address: 127.0.0.1, port_value: 0")
 
     @staticmethod
     def entry(entry, server):
@@ -93,6 +114,16 @@ class Envoy:
 
     def way(self, server):
         return ["-o", f"ProxyCommand=nc -X connect -x {self.address} {name(server)} 80"]
+
+    def plainly(self, server):
+        return self.connect(server, f"http://{self.address}")
+
+    def by_tls(self, server):
+        port = self.address_tls.rsplit(":", 1)[1]
+        return self.connect(server, f"https://localhost:{port} --gateway-ca {self.certificate}")
+
+    def connect(self, server, gateway):
+        return ["-o", f"ProxyCommand={Podssh.installed} connect --gateway {gateway} {name(server)} 80"]
 
     def stop(self):
         self.process.terminate()
