@@ -2,13 +2,20 @@
 
 use std::path::PathBuf;
 
+use kube::client::ClientBuilder;
+use kube::client::retry::RetryPolicy;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client, Config};
+use tower::buffer::BufferLayer;
+use tower::retry::RetryLayer;
 
 use super::name::Namespace;
 use super::trouble::Trouble;
 use crate::exit_code;
+
+/// Requests under way; a command makes them one after the other, and watches little.
+const AT_ONCE: usize = 64;
 
 /// Which cluster and namespace; what is not said is taken as kubectl takes it.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +51,7 @@ impl Connection {
             .to_string()
             .trim_end_matches('/')
             .to_owned();
-        let client = Client::try_from(config)
+        let client = client(config)
             .map_err(|error| wrong(format!("cannot use the cluster's configuration: {error}")))?;
         Ok(Self {
             client,
@@ -71,6 +78,16 @@ impl Connection {
         let (doing, server) = (doing.to_owned(), self.server.clone());
         move |error| Trouble::of(error, &doing, &server)
     }
+}
+
+/// A client that asks again for some seconds when the API server has too much to do. The library's own way
+/// asks fifteen times in five minutes, and whoever waits does not know what for.
+fn client(mut config: Config) -> Result<Client, kube::Error> {
+    config.default_retry = false;
+    let client = ClientBuilder::try_from(config)?
+        .with_layer(&BufferLayer::new(AT_ONCE))
+        .with_layer(&RetryLayer::new(RetryPolicy::default()));
+    Ok(client.build())
 }
 
 async fn configuration(place: &Place) -> Result<Config, Trouble> {

@@ -3,7 +3,8 @@
 //!
 //! The watch is of one object by its name, which is all that the role allows. While the API is away the
 //! last good keys stay in force, and the log says so once; the watch comes back by itself, from where it
-//! was or (410 Gone) by reading the object again.
+//! was or (410 Gone) by reading the object again. An API server with too much to do (429) is asked as seldom
+//! as it says.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -13,18 +14,17 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
+use kube::client::ClientBuilder;
 use kube::config::AuthInfo;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::utils::{Backoff, ResetTimerBackoff};
+use kube::runtime::utils::ResetTimerBackoff;
 use kube::runtime::watcher;
-use kube::{Api, Client, Config};
+use kube::{Api, Config};
+use tower::util::MapResponseLayer;
 
+use super::pauses::{Pauses, RetryAfter};
 use crate::keys::{Feed, Keys};
 
-/// Between two tries. The longest is how late a revocation may be once the API is back, so it is short;
-/// jitter keeps a thousand workspaces from coming back in step.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A watch that held this long was a good one: start again with the first pause.
 const GOOD: Duration = Duration::from_secs(30);
 
@@ -50,13 +50,14 @@ impl KeyWatch {
     /// Follow it for ever.
     pub async fn follow(self) {
         // The token and the CA come with the pod; where they do not, nothing but a new pod brings them.
-        let api = match self.api() {
+        let told = RetryAfter::default();
+        let api = match self.api(told.clone()) {
             Ok(api) => api,
             Err(reason) => return self.lost(&reason),
         };
         let changes = watcher::watch_object(api, &self.name);
         let mut changes =
-            std::pin::pin!(changes.backoff(ResetTimerBackoff::new(Pauses(FIRST_PAUSE), GOOD)));
+            std::pin::pin!(changes.backoff(ResetTimerBackoff::new(Pauses::new(told), GOOD)));
         while let Some(change) = changes.next().await {
             match change {
                 Ok(secret) => {
@@ -78,7 +79,7 @@ impl KeyWatch {
         }
     }
 
-    fn api(&self) -> Result<Api<Secret>, String> {
+    fn api(&self, told: RetryAfter) -> Result<Api<Secret>, String> {
         let at = |error: &dyn std::fmt::Display| {
             format!(
                 "cannot be watched without the pod's API credentials: {error}; render the pod with --watch-keys"
@@ -109,28 +110,13 @@ impl KeyWatch {
             token_file: self.credentials.join("token").to_str().map(str::to_owned),
             ..AuthInfo::default()
         };
+        // The library's own way would ask fifteen times, up to minutes apart, and nobody would know why
+        // revocations do not arrive.
+        config.default_retry = false;
         let namespace = read("namespace")?;
-        let client = Client::try_from(config).map_err(|error| at(&error))?;
-        Ok(Api::namespaced(client, namespace.trim()))
-    }
-}
-
-/// Doubling up to the longest, each by chance up to a half shorter.
-struct Pauses(Duration);
-
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let pause = self.0;
-        self.0 = (pause * 2).min(LONGEST_PAUSE);
-        Some(pause.mul_f64(rand::random_range(0.5..1.0)))
-    }
-}
-
-impl Backoff for Pauses {
-    fn reset(&mut self) {
-        self.0 = FIRST_PAUSE;
+        let client = ClientBuilder::try_from(config).map_err(|error| at(&error))?;
+        let client = client.with_layer(&MapResponseLayer::new(move |answer| told.hear(answer)));
+        Ok(Api::namespaced(client.build(), namespace.trim()))
     }
 }
 
@@ -143,6 +129,10 @@ fn files(secret: Secret) -> BTreeMap<String, Vec<u8>> {
 
 /// The innermost cause; what the API server says is one sentence already.
 fn sentence(error: &watcher::Error) -> String {
+    if busy(error) {
+        return "cannot be watched: the API server has too much to do (429); it is asked again when it says"
+            .to_owned();
+    }
     let mut reason = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
@@ -150,4 +140,17 @@ fn sentence(error: &watcher::Error) -> String {
         source = inner.source();
     }
     format!("cannot be watched: {reason}")
+}
+
+fn busy(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    let status = match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => match error {
+            kube::Error::Api(status) => status,
+            _ => return false,
+        },
+        WatchError(status) => status,
+        watcher::Error::NoResourceVersion => return false,
+    };
+    status.code == 429
 }

@@ -25,6 +25,7 @@ mod listing;
 mod name;
 mod network_policy;
 mod objects;
+mod pauses;
 mod people;
 mod pod;
 mod removal;

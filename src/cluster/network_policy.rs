@@ -16,23 +16,27 @@ const METADATA: [(&str, &str); 2] = [("0.0.0.0/0", "169.254.0.0/16"), ("::/0", "
 
 /// Who may reach the workspace, and under `restricted` what it may reach.
 pub(super) fn network_policy(workspace: &Workspace) -> NetworkPolicy {
-    let gateway = workspace.gateway_namespace.as_ref();
-    let mut gateways = vec![gateway.to_owned(), "envoy-gateway-system".to_owned()];
-    gateways.dedup();
+    let gateway = workspace.gateway_namespace.to_string();
+    // Both in one peer: such a pod in such a namespace.
     let from_gateway = NetworkPolicyPeer {
-        // Both in one peer: such a pod in such a namespace.
-        namespace_selector: Some(is_in("kubernetes.io/metadata.name", gateways)),
+        namespace_selector: Some(is_in("kubernetes.io/metadata.name", [gateway.clone()])),
+        pod_selector: Some(is_in("app.kubernetes.io/component", ["ssh-gateway".into()])),
+        ..NetworkPolicyPeer::default()
+    };
+    // Envoy Gateway keeps the pods of all Gateways beside itself, and labels them as it likes.
+    let from_envoy_gateway = NetworkPolicyPeer {
+        namespace_selector: Some(is_in(
+            "kubernetes.io/metadata.name",
+            ["envoy-gateway-system".into()],
+        )),
         pod_selector: Some(is_in(
-            "app.kubernetes.io/component",
-            vec!["ssh-gateway".into()],
+            "gateway.envoyproxy.io/owning-gateway-namespace",
+            [gateway],
         )),
         ..NetworkPolicyPeer::default()
     };
     let from_monitoring = NetworkPolicyPeer {
-        namespace_selector: Some(is_in(
-            "kubernetes.io/metadata.name",
-            vec!["monitoring".into()],
-        )),
+        namespace_selector: Some(is_in("kubernetes.io/metadata.name", ["monitoring".into()])),
         ..NetworkPolicyPeer::default()
     };
     let restricted = workspace.security == Security::Restricted;
@@ -44,8 +48,8 @@ pub(super) fn network_policy(workspace: &Workspace) -> NetworkPolicy {
             pod_selector: Some(workspace.label_selector()),
             policy_types: Some(types),
             ingress: Some(vec![
-                ingress(from_gateway, SSH_PORT),
-                ingress(from_monitoring, ADMIN_PORT),
+                ingress(vec![from_gateway, from_envoy_gateway], SSH_PORT),
+                ingress(vec![from_monitoring], ADMIN_PORT),
             ]),
             egress: restricted.then(egress),
         }),
@@ -73,9 +77,9 @@ fn egress() -> Vec<NetworkPolicyEgressRule> {
     vec![names, addresses]
 }
 
-fn ingress(from: NetworkPolicyPeer, number: i32) -> NetworkPolicyIngressRule {
+fn ingress(from: Vec<NetworkPolicyPeer>, number: i32) -> NetworkPolicyIngressRule {
     NetworkPolicyIngressRule {
-        from: Some(vec![from]),
+        from: Some(from),
         ports: Some(vec![port(number, "TCP")]),
     }
 }
@@ -90,12 +94,12 @@ fn port(number: i32, protocol: &str) -> NetworkPolicyPort {
 
 /// An expression, since kustomize's `includeSelectors` would add the workspace's own labels to a peer's
 /// matchLabels.
-fn is_in(key: &str, values: Vec<String>) -> LabelSelector {
+fn is_in<const N: usize>(key: &str, values: [String; N]) -> LabelSelector {
     LabelSelector {
         match_expressions: Some(vec![LabelSelectorRequirement {
             key: key.into(),
             operator: "In".into(),
-            values: Some(values),
+            values: Some(values.into()),
         }]),
         ..LabelSelector::default()
     }

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Usage: tests/cluster/build.sh [kubernetes|etcd|kwok]...     (all of them by default)
+# Usage: tests/cluster/build.sh [kubernetes|etcd|kwok|gateways]...     (all of them by default)
 # Builds the servers of tests/cluster from the Go module proxy, at the versions of servers/*/go.mod, below
 # PODSSH_CACHE, each under a hash of its go.mod and go.sum, and prints where each is. Does nothing else when
-# it is there already. The first time costs about ten minutes of one core.
+# it is there already. The first time costs about twenty minutes of one core.
 set -euo pipefail
 cd "$(dirname "$0")/servers"
 # shellcheck source=scripts/env.sh
 . ../../../scripts/env.sh
 
 main() {
-  [ $# -gt 0 ] || set -- etcd kubernetes kwok
+  [ $# -gt 0 ] || set -- etcd kubernetes kwok gateways
   local server
   for server in "$@"; do
     [ -d "$server" ] || die 64 "which of: $(echo *)"
@@ -54,7 +54,18 @@ compile() {
     # Go names the root of a module after its directory.
     etcd) mv "$directory/server" "$directory/etcd" ;;
     kwok) stages "$directory/stages.yaml" ;;
+    gateways) kinds "$directory" ;;
   esac
+}
+
+# kinds DIRECTORY: what the gateways' control planes ask the API server to know.
+kinds() {
+  local istio gateway
+  istio=$(go list -m -f '{{.Dir}}' istio.io/istio) || return
+  gateway=$(go list -m -f '{{.Dir}}' github.com/envoyproxy/gateway)/charts/gateway-helm/charts/crds/crds || return
+  cp "$istio/manifests/charts/base/files/crd-all.gen.yaml" "$1/istio-crds.yaml" || return
+  (cd "$gateway" && awk 'FNR == 1 {print "---"} {print}' gatewayapi-crds.yaml generated/*.yaml) >"$1/envoy-gateway-crds.yaml"
+  chmod 644 "$1"/*.yaml
 }
 
 # stages FILE: what kwok does with nodes and pods, its own suggestion: pods are ready at once.

@@ -3,9 +3,9 @@
 //! directory of its own, gone with the test.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,17 +14,13 @@ use tempfile::TempDir;
 
 use crate::harness::process::{Background, eventually, run};
 use crate::harness::tools::tool;
+use crate::server::{built, free_port, start};
 
 /// For what takes a second on an idle machine and these tests share two cores with everything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The administrator's token; other users are impersonated, or have a token of their own.
 const ADMIN: &str = "test-admin";
-
-/// Ends the program behind it when the test that holds its input ends, however it ends.
-const LEASH: &str = "\"$@\" </dev/null & pid=$!; \
-                     { cat >/dev/null; kill -9 $pid; } 2>/dev/null <&3 & \
-                     wait $pid";
 
 /// A running control plane.
 pub(crate) struct ControlPlane {
@@ -269,7 +265,27 @@ impl ControlPlane {
     }
 
     fn program(&self, server: &str, program: &str, arguments: &[String]) -> Background {
-        start(self.directory.path(), server, program, arguments)
+        self.start_beside(&built(server).join(program), arguments, &[])
+    }
+
+    /// Another program beside it, with its log here.
+    #[track_caller]
+    pub(crate) fn start_beside(
+        &self,
+        program: &Path,
+        arguments: &[String],
+        environment: &[(&str, &str)],
+    ) -> Background {
+        start(self.directory.path(), program, arguments, environment)
+    }
+
+    /// Installs the kinds of a file, and waits until they are served.
+    #[track_caller]
+    pub(crate) fn install_kinds(&self, file: &Path) {
+        let file = file.to_str().expect("UTF-8");
+        self.must(&["apply", "--server-side", "-f", file]);
+        let established = "--for=condition=Established";
+        self.must(&["wait", established, "crd", "--all", "--timeout=120s"]);
     }
 }
 
@@ -294,43 +310,8 @@ fn start_etcd(directory: &Path) -> (String, Background) {
         "--unsafe-no-fsync".to_owned(),
         "--log-level=error".to_owned(),
     ];
-    (client, start(directory, "etcd", "etcd", &arguments))
-}
-
-fn start(directory: &Path, server: &str, program: &str, arguments: &[String]) -> Background {
-    let log = fs::File::create(directory.join(format!("{program}.log"))).expect("a log");
-    let path = built(server).join(program);
-    let mut command = Command::new("bash");
-    command
-        .args(["-c", &format!("exec 3<&0; {LEASH}"), program])
-        .arg(path)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(log.try_clone().expect("a second handle"))
-        .stderr(log);
-    Background::start(&mut command)
-}
-
-/// Where `build.sh` put a server.
-fn built(server: &str) -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/build.sh");
-    let output = run(
-        Command::new(script).arg(server),
-        b"",
-        Duration::from_secs(3600),
-    );
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    PathBuf::from(String::from_utf8(output.stdout).expect("UTF-8").trim())
-}
-
-/// A port nobody has now. kube-apiserver cannot pick one itself.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").port()
+    let program = built("etcd").join("etcd");
+    (client, start(directory, &program, &arguments, &[]))
 }
 
 /// The whole control plane that tests share, each in namespaces of its own.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, PATIENCE, whole};
 use crate::harness::daemon::{Daemon, Setup};
@@ -18,7 +19,7 @@ const SECRET: &str = "workspace-authorized-keys";
 
 /// The objects of a workspace that watches its keys, with nobody's key.
 #[track_caller]
-fn prepare(plane: &ControlPlane, namespace: &str) {
+pub(crate) fn prepare(plane: &ControlPlane, namespace: &str) {
     plane.must(&["create", "namespace", namespace]);
     let cli = crate::cli::Cli::of(plane);
     plane.apply(&cli.must(&[
@@ -32,38 +33,44 @@ fn prepare(plane: &ControlPlane, namespace: &str) {
 
 /// The Secret as a whole: one person each.
 #[track_caller]
-fn set_keys(plane: &ControlPlane, namespace: &str, people: &[(&str, &str)]) {
-    let lines: Vec<_> = people
+pub(crate) fn set_keys(plane: &ControlPlane, namespace: &str, people: &[(&str, &str)]) {
+    let keys: serde_json::Map<_, _> = people
         .iter()
-        .map(|(person, key)| format!("\"{person}\": {key:?}"))
+        .map(|(person, key)| ((*person).to_owned(), json!(key)))
         .collect();
-    let patch = r#"[{"op": "replace", "path": "/data", "value": {}}]"#;
+    let nobody = json!([{"op": "replace", "path": "/data", "value": {}}]);
+    patch(plane, namespace, "json", &nobody);
+    patch(plane, namespace, "merge", &json!({"stringData": keys}));
+}
+
+/// Takes one person's key away.
+#[track_caller]
+pub(crate) fn revoke(plane: &ControlPlane, namespace: &str, person: &str) {
+    let gone = json!([{"op": "remove", "path": format!("/data/{person}")}]);
+    patch(plane, namespace, "json", &gone);
+}
+
+#[track_caller]
+fn patch(plane: &ControlPlane, namespace: &str, kind: &str, patch: &Value) {
+    let (kind, patch) = (format!("--type={kind}"), patch.to_string());
     plane.must(&[
-        "patch",
-        "secret",
-        SECRET,
-        "-n",
-        namespace,
-        "--type=json",
-        "-p",
-        patch,
-    ]);
-    let patch = format!("{{\"stringData\": {{{}}}}}", lines.join(","));
-    plane.must(&[
-        "patch",
-        "secret",
-        SECRET,
-        "-n",
-        namespace,
-        "--type=merge",
-        "-p",
-        &patch,
+        "patch", "secret", SECRET, "-n", namespace, &kind, "-p", &patch,
     ]);
 }
 
 /// A daemon as the kubelet would start it: a token of the workspace's account, the CA, the namespace.
 #[track_caller]
-fn serve(plane: &ControlPlane, namespace: &str) -> (Daemon, String) {
+pub(crate) fn serve(plane: &ControlPlane, namespace: &str) -> (Daemon, String) {
+    serve_by(
+        plane,
+        namespace,
+        plane.server.trim_start_matches("https://"),
+    )
+}
+
+/// The same, with the API server at `HOST:PORT`, and the daemon's public key.
+#[track_caller]
+pub(crate) fn serve_by(plane: &ControlPlane, namespace: &str, api: &str) -> (Daemon, String) {
     let token = plane.must(&["create", "token", "workspace", "-n", namespace]);
     let mut public = String::new();
     let daemon = Daemon::start(|setup| {
@@ -80,7 +87,7 @@ fn serve(plane: &ControlPlane, namespace: &str) -> (Daemon, String) {
         .expect("a CA");
         setup.args(["--keys-from-secret", SECRET, "--api-credentials"]);
         setup.args([&credentials]);
-        api_at(setup, plane.server.trim_start_matches("https://"));
+        api_at(setup, api);
     });
     (daemon, public)
 }
@@ -111,7 +118,7 @@ fn open_session(daemon: &Daemon) -> Child {
 
 /// Until logging in works, or does not.
 #[track_caller]
-fn login_becomes(daemon: &Daemon, wanted: bool) {
+pub(crate) fn login_becomes(daemon: &Daemon, wanted: bool) {
     eventually("logging in has changed", PATIENCE, || {
         (daemon.ssh(["true"]).status.success() == wanted).then_some(())
     });
@@ -144,16 +151,7 @@ fn a_key_that_leaves_the_secret_ends_its_sessions_in_well_under_a_second() {
         let mut session = open_session(&daemon);
         // From before the request to the end of the client: both take their share.
         let since = Instant::now();
-        plane.must(&[
-            "patch",
-            "secret",
-            SECRET,
-            "-n",
-            namespace,
-            "--type=json",
-            "-p",
-            "[{\"op\": \"remove\", \"path\": \"/data/me\"}]",
-        ]);
+        revoke(plane, namespace, "me");
         quickest = quickest.min(ended(&mut session, since));
         set_keys(plane, namespace, &[("me", &key)]);
         login_becomes(&daemon, true);
@@ -191,16 +189,7 @@ fn an_outage_of_the_api_changes_nothing_and_what_changed_meanwhile_counts_after_
     );
 
     plane.start_api();
-    plane.must(&[
-        "patch",
-        "secret",
-        SECRET,
-        "-n",
-        namespace,
-        "--type=json",
-        "-p",
-        "[{\"op\": \"remove\", \"path\": \"/data/me\"}]",
-    ]);
+    revoke(&plane, namespace, "me");
     login_becomes(&daemon, false);
     set_keys(&plane, namespace, &[("me", &key)]);
     login_becomes(&daemon, true);

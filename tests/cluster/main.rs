@@ -13,13 +13,34 @@ mod harness;
 
 mod cli;
 mod control_plane;
+mod link;
+mod server;
+
+#[path = "../gateway/eg_shape.rs"]
+#[allow(dead_code, reason = "tests/gateway uses the rest")]
+mod eg_shape;
 #[path = "../gateway/envoy.rs"]
 #[allow(dead_code, reason = "tests/gateway uses the rest")]
 mod envoy;
+#[path = "../gateway/istio_shape.rs"]
+#[allow(dead_code, reason = "tests/gateway uses the rest")]
+mod istio_shape;
+#[path = "../gateway/session.rs"]
+#[allow(dead_code, reason = "tests/gateway uses the rest")]
+mod session;
+
+mod endpoint;
+mod envoy_gateway;
+mod followed;
+mod istiod;
+mod workspaces;
 
 mod accepted;
 mod commands;
+mod envoy_gateway_routes;
+mod istio;
 mod key_watch;
 mod rights;
 mod routes;
+mod throttled;
 mod trouble;

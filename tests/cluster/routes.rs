@@ -1,7 +1,7 @@
 //! The route objects of kinds that are not Kubernetes' own, applied and removed where the kinds exist.
 //!
-//! The kinds are stand-ins that take any field: what the gateways make of the routes is tests/gateway's
-//! affair.
+//! The kinds are stand-ins that take any field: what the gateways make of the routes is shown beside, with
+//! their own control planes.
 
 use serde_json::{Value, json};
 

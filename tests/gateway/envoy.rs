@@ -4,7 +4,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::client::Client;
@@ -23,7 +22,8 @@ pub(crate) const WORKSPACE: &str = "workspace.ws-demo.svc.cluster.local";
 pub(crate) struct Envoy {
     /// Where it answers CONNECT, `127.0.0.1:PORT`.
     pub(crate) gateway: String,
-    admin: String,
+    /// Where its admin page is, `127.0.0.1:PORT`.
+    pub(crate) admin: String,
     directory: TempDir,
     _process: Background,
 }
@@ -65,15 +65,9 @@ impl Envoy {
         Self::launch(directory, "ssh_connect", args)
     }
 
-    /// An Envoy that follows somebody else's control plane, once the listener `name` is there.
+    /// With the `envoy.yaml` of a directory, once it has the listener `name`.
     #[track_caller]
-    pub(crate) fn following(bootstrap: &Value, name: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a temp dir");
-        fs::write(directory.path().join("envoy.yaml"), bootstrap.to_string()).expect("envoy.yaml");
-        Self::launch(directory, name, &[])
-    }
-
-    fn launch(directory: TempDir, name: &str, args: &[&str]) -> Self {
+    pub(crate) fn launch(directory: TempDir, name: &str, args: &[&str]) -> Self {
         let log = fs::File::create(directory.path().join("log")).expect("a log file");
         let admin_file = directory.path().join("admin");
         let mut process = Background::start(
@@ -146,20 +140,6 @@ impl Envoy {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         line.and_then(|value| value.trim().parse().ok())
             .unwrap_or(0)
-    }
-
-    /// What it runs of one kind, `dynamic_listeners` say, as it has got it.
-    #[track_caller]
-    pub(crate) fn runs(&self, kind: &str) -> Vec<Value> {
-        let (status, dump) = get(&self.admin, &format!("/config_dump?resource={kind}"));
-        assert_eq!(status, 200, "{dump}");
-        let dump: Value = serde_json::from_str(&dump).expect("JSON");
-        dump["configs"].as_array().cloned().unwrap_or_default()
-    }
-
-    /// Its clusters and where they lead, a line each.
-    pub(crate) fn endpoints(&self) -> String {
-        get(&self.admin, "/clusters").1
     }
 
     /// The status of `CONNECT authority` in both HTTP versions, which must agree.

@@ -32,14 +32,14 @@ pub(crate) fn by_filter_per_workspace(workspaces: &[&str]) -> (Value, Value) {
     patched(&filters)
 }
 
-/// What istiod makes of our Gateway, patched: all but tracing, and the filters that its own Envoy alone has. The
-/// route table has a virtual host of somebody else's beside it.
-fn patched(filters: &[Value]) -> (Value, Value) {
+/// The connection manager that istiod makes of our Gateway: all but tracing, and the filters that its own Envoy
+/// alone has.
+fn manager() -> Value {
     let filter = |name: &str, kind: &str| {
         let kind = format!("type.googleapis.com/envoy.extensions.filters.http.{kind}");
         json!({"name": format!("envoy.filters.http.{name}"), "typed_config": {"@type": kind}})
     };
-    let mut manager = json!({
+    json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
         "server_name": "istio-envoy",
@@ -58,8 +58,12 @@ fn patched(filters: &[Value]) -> (Value, Value) {
             filter("cors", "cors.v3.Cors"),
             filter("router", "router.v3.Router"),
         ]
-    });
-    let mut table = json!({
+    })
+}
+
+/// Its route table, with a virtual host of somebody else's.
+fn table() -> Value {
+    json!({
         "name": TABLE,
         "ignore_port_in_host_matching": true,
         "validate_clusters": false,
@@ -71,7 +75,11 @@ fn patched(filters: &[Value]) -> (Value, Value) {
                 "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 204}}]
             }
         ]
-    });
+    })
+}
+
+fn patched(filters: &[Value]) -> (Value, Value) {
+    let (mut manager, mut table) = (manager(), table());
     let patches = filters
         .iter()
         .filter_map(|filter| filter["spec"]["configPatches"].as_array());
