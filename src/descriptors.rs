@@ -5,7 +5,6 @@ use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use rustix::process::{Pid, Rlimit, prlimit};
 
 /// More than this many nobody needs, and some systems would allow a thousand million.
 const MOST: u64 = 1 << 16;
@@ -32,19 +31,6 @@ pub fn give_back() -> Result<(), Errno> {
         Some((soft, hard)) => setrlimit(Resource::RLIMIT_NOFILE, *soft, *hard),
         None => Ok(()),
     }
-}
-
-/// Give the limit back to a child that has just been started.
-pub fn give_back_to(child: i32) {
-    let (Some((soft, hard)), Some(child)) = (GIVEN.get(), Pid::from_raw(child)) else {
-        return;
-    };
-    let limit = Rlimit {
-        current: Some(*soft),
-        maximum: Some(*hard),
-    };
-    // It may have ended already.
-    let _ = prlimit(Some(child), rustix::process::Resource::Nofile, limit);
 }
 
 /// How many there may be now.

@@ -15,7 +15,6 @@ mod pty;
 mod rc;
 mod request;
 mod run;
-mod spawn;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,7 +30,6 @@ use crate::workspace::reaper::Reaper;
 pub use exit::is_signal;
 pub use modes::Modes;
 pub use request::{Program, PtyRequest, Setup};
-pub(crate) use spawn::keep_inherited;
 
 /// What every session of the daemon shares.
 #[derive(Debug)]

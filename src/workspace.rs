@@ -11,3 +11,4 @@ pub mod passwd;
 pub mod reaper;
 pub mod side_process;
 pub mod signals;
+pub(crate) mod spawn;

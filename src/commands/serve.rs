@@ -17,10 +17,9 @@ use crate::cli::ServeArgs;
 use crate::config::{self, Config};
 use crate::keys::{self, Feed, HostKeyPlaces, HostKeys, KeyErrorKind, Keys, Sources};
 use crate::server::{Rules, Server};
-use crate::session;
 use crate::workers::Workers;
 use crate::workspace::condition::{Condition, Variables};
-use crate::workspace::{home, last_end, passwd};
+use crate::workspace::{home, last_end, passwd, spawn};
 use crate::{allocator, control, descriptors, exit_code, logging};
 
 /// Serve until told to stop; the exit code.
@@ -34,7 +33,7 @@ pub fn run(args: ServeArgs) -> u8 {
 fn start(args: ServeArgs) -> Result<u8, Failed> {
     allocator::keep_freed_memory();
     descriptors::raise();
-    session::keep_inherited();
+    spawn::keep_inherited();
     let (format, level) = config::log_settings(&args).map_err(wrong)?;
     logging::start(format, level);
     let check = args.check;

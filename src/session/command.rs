@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 
 use super::exit::Exit;
-use super::spawn::{self, Standard};
 use crate::user::User;
+use crate::workspace::spawn::{self, Standard};
 
 /// A program ready to be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,10 +16,10 @@ use super::command::Launch;
 use super::exit::Exit;
 use super::rc::Rc;
 use super::run::{Linger, Running, Signal, drive};
-use super::spawn::Standard;
 use crate::channel::flow::{self, Gather, Read};
 use crate::channel::{Channel, Reader, Writer};
 use crate::workspace::reaper::{Reaper, Started};
+use crate::workspace::spawn::Standard;
 
 /// What a pipe is made to hold once it has been seen full: fewer and larger reads in bulk.
 const BULK_PIPE: i32 = 1 << 20;

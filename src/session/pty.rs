@@ -23,9 +23,9 @@ use super::exit::Exit;
 use super::rc::Rc;
 use super::request::PtyRequest;
 use super::run::{Linger, Running, Signal, drive};
-use super::spawn::Standard;
 use crate::channel::{Channel, Reader, Size};
 use crate::workspace::reaper::{Reaper, Started};
+use crate::workspace::spawn::Standard;
 
 /// One read: a terminal hands out a few KiB at a time.
 const READ: usize = 16 * 1024;

@@ -7,11 +7,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use super::command::Launch;
-use super::spawn::Standard;
 use super::{Connection, Workspace};
 use crate::forward::X11;
 use crate::keys::Permission;
 use crate::workspace::reaper::Reaper;
+use crate::workspace::spawn::Standard;
 
 /// The user's file, below the home.
 const USER: &str = ".ssh/rc";

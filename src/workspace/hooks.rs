@@ -6,12 +6,12 @@
 mod find;
 mod output;
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::process::CommandExt;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -20,8 +20,9 @@ use tokio::net::unix::pipe::Receiver;
 
 use self::find::{Hook, Way};
 use self::output::{Log, Output, read_exports};
-use super::condition::{Condition, HookReport, Outcome};
+use super::condition::{Condition, HookReport, Outcome, Variables};
 use super::reaper::{Ended, Reaper, Started};
+use super::spawn::{Standard, spawn};
 use crate::shutdown::Tasks;
 
 /// The user's own hook, below the home.
@@ -83,13 +84,18 @@ impl Hooks {
         tasks: &Tasks,
         output: &mut Output,
     ) -> Outcome {
-        let command = match &hook.way {
+        let words: Vec<OsString> = match &hook.way {
             Way::Not(reason) => return Outcome::NotRun(reason.clone()),
-            Way::Source => source(&hook.path),
-            Way::Execute => Command::new(&hook.path),
+            Way::Source => vec![
+                shell().into(),
+                "-c".into(),
+                SOURCE.into(),
+                (&hook.path).into(),
+            ],
+            Way::Execute => vec![(&hook.path).into()],
         };
         let sourced = matches!(hook.way, Way::Source);
-        let (started, streams) = match self.spawn(command, sourced, condition, reaper) {
+        let (started, streams) = match self.spawn(words, sourced, condition, reaper) {
             Ok(spawned) => spawned,
             Err(error) => return Outcome::NotRun(explained(&error)),
         };
@@ -121,31 +127,30 @@ impl Hooks {
 
     fn spawn(
         &self,
-        mut command: Command,
+        words: Vec<OsString>,
         sourced: bool,
         condition: &Condition,
         reaper: &Reaper,
     ) -> io::Result<(Started, Streams)> {
         let (said, stderr) = io::pipe()?;
-        let mut exports = None;
+        let (mut exports, mut stdout) = (None, stderr.try_clone()?);
         if sourced {
-            let (ours, stdout) = io::pipe()?;
+            let ours;
+            (ours, stdout) = io::pipe()?;
             exports = Some(Receiver::from_owned_fd(ours.into())?);
-            command.stdout(stdout);
-        } else {
-            is_for_the_kernel(Path::new(command.get_program()))?;
-            command.stdout(stderr.try_clone()?);
         }
         let home = Path::new(if self.home.is_dir() {
             self.home.as_os_str()
         } else {
             "/".as_ref()
         });
-        let variables = condition.environment();
-        let variables = variables.iter().map(|(name, value)| (name, value));
-        command.env_clear().envs(variables).current_dir(home);
-        command.process_group(0).stdin(Stdio::null()).stderr(stderr);
-        let started = reaper.start(|| command.spawn().map(|child| child.id()))?;
+        let program = PathBuf::from(words.first().cloned().unwrap_or_default());
+        let variables = Variables::clone(&condition.environment());
+        let nothing = File::open("/dev/null")?;
+        let started = reaper.start(|| {
+            let streams = Standard::Each([nothing.as_fd(), stdout.as_fd(), stderr.as_fd()]);
+            spawn(&program, words, variables, home, streams)
+        })?;
         let said = Receiver::from_owned_fd(said.into())?;
         Ok((started, Streams { said, exports }))
     }
@@ -157,27 +162,12 @@ struct Streams {
     exports: Option<Receiver>,
 }
 
-fn source(path: &Path) -> Command {
-    let bash = Path::new("/bin/bash");
-    let shell = if bash.exists() {
-        bash
-    } else {
-        Path::new("/bin/sh")
-    };
-    let mut command = Command::new(shell);
-    command.args(["-c", SOURCE]).arg(path);
-    command
-}
-
-/// What the kernel would refuse is refused: execvp(3), which the standard library may use, would have
-/// a shell read it, whatever it is.
-fn is_for_the_kernel(program: &Path) -> io::Result<()> {
-    let mut start = [0; 2];
-    match File::open(program).and_then(|mut file| file.read(&mut start)) {
-        Ok(_) if !matches!(&start, b"#!" | b"\x7fE") => Err(Errno::ENOEXEC.into()),
-        // One that may be run and not read is the kernel's to judge.
-        _ => Ok(()),
-    }
+/// For hooks that are sourced.
+fn shell() -> &'static str {
+    let mut shells = ["/bin/bash", "/bin/sh"].into_iter();
+    shells
+        .find(|shell| Path::new(shell).exists())
+        .unwrap_or("/bin/sh")
 }
 
 /// Wait for its end, at most as long as it may take; then its whole group is ended.

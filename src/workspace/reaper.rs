@@ -14,8 +14,6 @@ use rustix::process::{WaitOptions, WaitStatus};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::descriptors;
-
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -76,14 +74,6 @@ pub fn program_score() -> Option<&'static str> {
     SCORE.as_deref()
 }
 
-/// For those that cannot do it themselves before they begin; what they start inherits it. Where the
-/// kernel says no, nothing is lost but that.
-fn come_before_us(pid: i32) {
-    if let Some(score) = program_score() {
-        let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), score);
-    }
-}
-
 impl Reaper {
     /// Start a process: `start` forks and returns its id.
     ///
@@ -92,8 +82,6 @@ impl Reaper {
     pub fn start<E>(&self, start: impl FnOnce() -> Result<u32, E>) -> Result<Started, E> {
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         let pid = start()? as i32;
-        come_before_us(pid);
-        descriptors::give_back_to(pid);
         let (sender, ended) = oneshot::channel();
         children.insert(pid, sender);
         Ok(Started {

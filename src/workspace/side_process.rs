@@ -1,19 +1,22 @@
 //! The image's own main program, say a notebook server: started once the start hooks are through,
 //! told to stop with the daemon; when it ends by itself, the daemon drains and exits with its code.
 
-use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::condition::Variables;
-use super::reaper::{Ended, Reaper};
+use super::reaper::{Ended, Reaper, Started};
+use super::spawn::{Standard, spawn};
 
 /// What its group has to end after SIGTERM before SIGKILL.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -75,22 +78,15 @@ impl SideProcess {
         words.collect::<Vec<_>>().join(" ")
     }
 
-    /// Start it with this environment and the daemon's streams, in a process group of its own, and
-    /// see it to its end.
+    /// Start it with this environment and the daemon's streams, and see it to its end.
     pub async fn run(&self, environment: &Variables, reaper: &Reaper) {
-        let Some((program, arguments)) = self.command.split_first() else {
+        let Some(program) = self.command.first() else {
             return;
         };
         if self.state() != State::Waiting {
             return;
         }
-        let started = reaper.start(|| {
-            let mut command = Command::new(program);
-            let variables = environment.iter().map(|(name, value)| (name, value));
-            command.args(arguments).env_clear().envs(variables);
-            command.process_group(0).spawn().map(|child| child.id())
-        });
-        let started = match started {
+        let started = match self.start(program, environment, reaper) {
             Ok(started) => started,
             Err(error) => {
                 let program = program.to_string_lossy();
@@ -112,6 +108,29 @@ impl SideProcess {
         };
         tracing::info!(code, "side process ended");
         self.state.send_replace(State::Ended { code });
+    }
+
+    fn start(
+        &self,
+        program: &OsStr,
+        variables: &Variables,
+        reaper: &Reaper,
+    ) -> io::Result<Started> {
+        let path = variables.iter().find(|(name, _)| name == "PATH");
+        let file = find(program, path.map(|(_, value)| value.as_os_str()));
+        let file = file.ok_or(io::ErrorKind::NotFound)?;
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let streams = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+        let (words, variables) = (self.command.to_vec(), variables.clone());
+        reaper.start(|| {
+            spawn(
+                &file,
+                words,
+                variables,
+                Path::new("."),
+                Standard::Each(streams),
+            )
+        })
     }
 
     /// Resolves when it will not run any more; never where there is none.
@@ -165,4 +184,13 @@ impl SideProcess {
             }
         }
     }
+}
+
+/// Where a program is that is called by this name.
+fn find(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
+    if name.as_bytes().contains(&b'/') {
+        return Some(name.into());
+    }
+    let mut files = std::env::split_paths(path?).map(|directory| directory.join(name));
+    files.find(|file| file.is_file() && access(file, AccessFlags::X_OK).is_ok())
 }

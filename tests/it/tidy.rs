@@ -196,7 +196,7 @@ fn unsafe_code_is_in_the_audited_places() {
         &[
             "allocator.rs",
             "name_service.rs",
-            "session/spawn.rs",
+            "workspace/spawn.rs",
             "session/pty.rs",
         ],
         "unsafe needs an audit",

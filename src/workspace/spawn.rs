@@ -1,5 +1,5 @@
-//! Starting a session's process as vfork(2) does, which copies nothing of the daemon's memory: with
-//! fork(2) that, and faulting pages in again afterwards, was a sixth of the CPU of a connection.
+//! Starting a process as vfork(2) does, which copies nothing of the daemon's memory: with fork(2) that,
+//! and faulting pages in again afterwards, was a sixth of the CPU of a connection.
 //!
 //! posix_spawn(3) does so too, but sets neither limits nor the OOM score before the program begins.
 
@@ -12,12 +12,12 @@ use std::path::Path;
 
 use nix::libc;
 
+use super::reaper::program_score;
 use crate::descriptors;
-use crate::workspace::reaper::program_score;
 
 /// What a process gets as its three standard streams.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Standard<'a> {
+pub(crate) enum Standard<'a> {
     /// Input, output and error.
     Each([BorrowedFd<'a>; 3]),
     /// A terminal by its name, which becomes the controlling one.
@@ -26,7 +26,7 @@ pub(super) enum Standard<'a> {
 
 /// Execute `program` with `arguments`, the first of which is its name for itself, in `directory`, as
 /// the leader of a session and a process group of its own. Returns its id.
-pub(super) fn spawn(
+pub(crate) fn spawn(
     program: &Path,
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
