@@ -4,6 +4,7 @@
 //! directory, and only before [`User::demote`]. Serving requires its [`Demoted`] token.
 
 use std::ffi::CString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -140,7 +141,15 @@ impl User {
         for directory in [self.home.as_path(), Path::new(RUNTIME_DIR)] {
             let made = std::fs::create_dir_all(directory).map_err(|error| error.to_string());
             let owned = made.and_then(|()| {
-                unistd::chown(directory, Some(self.uid), Some(self.gid)).map_err(|e| e.to_string())
+                // What is theirs needs no chown, which NFS refuses to a root that is nobody there.
+                let theirs =
+                    std::fs::metadata(directory).is_ok_and(|is| is.uid() == self.uid.as_raw());
+                let chown = || unistd::chown(directory, Some(self.uid), Some(self.gid));
+                if theirs {
+                    Ok(())
+                } else {
+                    chown().map_err(|error| error.to_string())
+                }
             });
             if let Err(error) = owned {
                 tracing::warn!(directory = %directory.display(), %error, "cannot hand over a directory");
