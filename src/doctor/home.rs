@@ -59,6 +59,13 @@ fn owner(s: &Surroundings, home: &Path) -> Finding {
     if owner == 0 && writes(s, home) {
         return Finding::ok(check, format!("{found}, but its group may write (fsGroup)"));
     }
+    // Whoever owned it could not: that is the fault, and `home.writable` says so.
+    if s.mounts().has_option(home, "ro") {
+        return Finding::ok(
+            check,
+            format!("{found}, which matters to nobody on a read-only mount"),
+        );
+    }
     let fix = format!(
         "as root: chown {uid}:{} {shown}; or mount a volume of its own",
         s.user.gid

@@ -23,8 +23,9 @@ pub(crate) const HARDENED: &[&str] = &[
     "no-new-privileges",
     "--tmpfs",
     "/tmp:mode=1777,exec",
+    // The kubelet hands an emptyDir to the pod's fsGroup.
     "--tmpfs",
-    "/run/podssh:mode=1777",
+    "/run/podssh:gid=100",
 ];
 
 /// The pod's `fsGroup`: owns the volumes, and every process has it as a supplementary group.

@@ -39,7 +39,7 @@ pub(crate) static PROGRAM: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// An image that podssh was never meant for: `busybox` or `musl`.
+/// An image that podssh was never meant for: `alpine`, `busybox`, `musl` or `older`.
 pub(crate) fn foreign(flavour: &str) -> String {
     let image = script("foreign-image", &[flavour], &ENGINE);
     image.trim().to_owned()

@@ -339,6 +339,35 @@ fn in_a_musl_image() {
 }
 
 #[test]
+fn in_alpine_itself() {
+    let workspace = inject(&foreign("alpine"), &[]);
+    everything_works(&workspace);
+    assert_found(&complaints(&workspace), "libraries.glibc", "musl");
+    let release = workspace.container.session("cat /etc/os-release");
+    assert!(release.contains("ID=alpine"), "{release}");
+}
+
+#[test]
+fn in_an_image_with_an_older_glibc_than_podssh_is_built_with() {
+    let workspace = inject(&foreign("older"), &[]);
+    everything_works(&workspace);
+    let glibc = |text: &str| -> (u32, u32) {
+        let version = text.split_whitespace().last().expect("a version");
+        let (major, minor) = version.split_once('.').expect("two numbers");
+        let number = |text: &str| text.parse().expect("a number");
+        (number(major), number(minor))
+    };
+    let ours = run(
+        Command::new("getconf").arg("GNU_LIBC_VERSION"),
+        b"",
+        PATIENCE,
+    );
+    let ours = glibc(&String::from_utf8_lossy(&ours.stdout));
+    let theirs = glibc(&workspace.container.session("getconf GNU_LIBC_VERSION"));
+    assert!(theirs < ours, "{theirs:?} is not older than {ours:?}");
+}
+
+#[test]
 fn names_are_asked_of_the_dns_server_there() {
     let network = Network::new();
     let other = format!("{}-other", network.0);

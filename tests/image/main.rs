@@ -23,6 +23,7 @@ mod terminal;
 
 mod child;
 mod contents;
+mod doctor;
 mod first_process;
 mod flavours;
 mod generations;
