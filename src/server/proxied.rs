@@ -69,13 +69,20 @@ fn length(bytes: &[u8]) -> Result<Option<usize>, NoHeader> {
     } else if may_become(PREFIX) {
         let line = bytes.get(..LINE.min(bytes.len())).unwrap_or_default();
         match line.iter().position(|byte| *byte == b'\n') {
-            Some(end) => Ok(Some(end + 1)),
+            Some(end) if ends_as_it_must(line.get(..=end).unwrap_or_default()) => Ok(Some(end + 1)),
+            Some(_) => Err(malformed("its header does not end with CR and LF")),
             None if line.len() == LINE => Err(malformed("its header does not end")),
             None => Ok(None),
         }
     } else {
         Err(malformed("it does not begin with a PROXY header"))
     }
+}
+
+/// With CR and LF, and without another CR: the library takes that for a space, and either for an end.
+fn ends_as_it_must(line: &[u8]) -> bool {
+    let words = line.strip_suffix(b"\r\n".as_slice());
+    words.is_some_and(|words| !words.contains(&b'\r'))
 }
 
 fn parse(header: &[u8]) -> Result<Option<SocketAddr>, NoHeader> {
@@ -176,6 +183,8 @@ mod tests {
             b"PROXY TCP4 192.0.2.700 10.0.0.1 1 22\r\n".to_vec(),
             b"PROXY UDP4 192.0.2.7 10.0.0.1 1 22\r\n".to_vec(),
             b"PROXY\n".to_vec(),
+            b"PROXY TCP4 192.0.2.7 10.0.0.1 1 22 \n".to_vec(),
+            b"PROXY TCP4\r192.0.2.7 10.0.0.1 1 22\r\n".to_vec(),
             b"PROXX TCP4".to_vec(),
             unending,
             version_2(0x31, 0x11, ENDS),
