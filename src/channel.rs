@@ -19,4 +19,4 @@ pub use inbox::{Control, Credit, Inbox, Reader, Request, Size};
 pub use memory::{Output, Peer, pair};
 pub use pace::Typing;
 pub use ssh::{Channel, Table};
-pub use writer::{Closed, Writer};
+pub use writer::{Closed, Outcome, Writer};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::inbox::{Control, Inbox, Reader, Request};
-use super::writer::Writer;
+use super::writer::{Outcome, Writer};
 
 /// What the peer of an in-memory channel is sent, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +17,7 @@ pub enum Output {
     Stderr(Bytes),
     Eof,
     EndOfWrite,
-    ExitStatus(u32),
-    ExitSignal {
-        name: String,
-        core: bool,
-        message: String,
-    },
+    Outcome(Outcome),
     Close,
 }
 

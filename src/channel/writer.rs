@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use russh::server::{Handle, Msg};
-use russh::{ChannelWriteHalf, Sig};
+use russh::{ChannelMsg, ChannelWriteHalf, Sig};
 use tokio::sync::mpsc;
 
 use super::memory::Output;
@@ -12,6 +12,34 @@ use super::ssh::{PIECE, Registration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the channel is closed")]
 pub struct Closed;
+
+/// How a session's program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// `exit-status`.
+    Status(u32),
+    /// `exit-signal`.
+    Signal {
+        /// Without `SIG`.
+        name: String,
+        /// Whether a core was dumped.
+        core: bool,
+    },
+}
+
+impl From<Outcome> for ChannelMsg {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Status(exit_status) => Self::ExitStatus { exit_status },
+            Outcome::Signal { name, core } => Self::ExitSignal {
+                signal_name: Sig::Custom(name),
+                core_dumped: core,
+                error_message: String::new(),
+                lang_tag: String::new(),
+            },
+        }
+    }
+}
 
 /// Where a [`Writer`] sends.
 #[derive(Debug)]
@@ -102,32 +130,23 @@ impl Writer {
         }
     }
 
-    /// `exit-status` (RFC 4254 section 6.10).
-    pub async fn exit_status(&self, status: u32) -> Result<(), Closed> {
+    /// The end of a session: CHANNEL_EOF, `exit-status` or `exit-signal` (RFC 4254 section 6.10), and
+    /// CHANNEL_CLOSE. At once, or a client that answers the end of file with its own CLOSE would not
+    /// hear the rest.
+    pub async fn end(&self, outcome: Option<Outcome>) -> Result<(), Closed> {
         match &self.sink {
-            Sink::Ssh { half, .. } => half.exit_status(status).await.map_err(|_| Closed),
-            Sink::Memory(sender) => send(sender, Output::ExitStatus(status)).await,
-        }
-    }
-
-    /// `exit-signal` (RFC 4254 section 6.10); `name` without `SIG`.
-    pub async fn exit_signal(&self, name: &str, core: bool, message: &str) -> Result<(), Closed> {
-        let (name, message) = (name.to_owned(), message.to_owned());
-        match &self.sink {
-            Sink::Ssh { half, handle, .. } => handle
-                .exit_signal_request(half.id(), Sig::Custom(name), core, message, String::new())
-                .await
-                .map_err(|()| Closed),
+            Sink::Ssh { half, handle, .. } => {
+                let outcome = outcome.map(ChannelMsg::from);
+                let all = [Some(ChannelMsg::Eof), outcome, Some(ChannelMsg::Close)];
+                let all = all.into_iter().flatten().collect();
+                handle.together(half.id(), all).await.map_err(|()| Closed)
+            }
             Sink::Memory(sender) => {
-                send(
-                    sender,
-                    Output::ExitSignal {
-                        name,
-                        core,
-                        message,
-                    },
-                )
-                .await
+                send(sender, Output::Eof).await?;
+                if let Some(outcome) = outcome {
+                    send(sender, Output::Outcome(outcome)).await?;
+                }
+                send(sender, Output::Close).await
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How a program ended, and telling the peer: data, end of file, status or signal, close.
 
-use crate::channel::{Closed, Writer};
+use crate::channel::{Closed, Outcome, Writer};
 use crate::workspace::reaper::Ended;
 
 /// The end of a session's program.
@@ -39,15 +39,18 @@ impl Exit {
         if let Self::Failed(message, _) = self {
             writer.stderr(format!("podssh: {message}\r\n")).await?;
         }
-        writer.eof().await?;
+        writer.end(self.outcome()).await
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
         match self {
-            Self::Status(status) | Self::Failed(_, status) => writer.exit_status(*status).await?,
-            Self::Signal { number, core } => {
-                writer.exit_signal(signal_name(*number), *core, "").await?;
-            }
-            Self::Abandoned => {}
+            Self::Status(status) | Self::Failed(_, status) => Some(Outcome::Status(*status)),
+            Self::Signal { number, core } => Some(Outcome::Signal {
+                name: signal_name(*number).to_owned(),
+                core: *core,
+            }),
+            Self::Abandoned => None,
         }
-        writer.close().await
     }
 
     /// One word or figure for the log.
@@ -119,17 +122,20 @@ mod tests {
     async fn end_of_file_comes_before_the_status_and_close_comes_last() {
         assert_eq!(
             told(Exit::Status(42)).await,
-            [Output::Eof, Output::ExitStatus(42), Output::Close]
+            [
+                Output::Eof,
+                Output::Outcome(Outcome::Status(42)),
+                Output::Close
+            ]
         );
     }
 
     #[tokio::test]
     async fn a_death_by_signal_is_told_by_name() {
-        let signal = Output::ExitSignal {
+        let signal = Output::Outcome(Outcome::Signal {
             name: "TERM".into(),
             core: false,
-            message: String::new(),
-        };
+        });
         assert_eq!(
             told(Exit::Signal {
                 number: 15,

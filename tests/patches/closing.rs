@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use russh::server::Config;
-use russh::{ChannelWriteHalf, kex, server};
+use russh::{ChannelMsg, ChannelWriteHalf, kex, server};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
 
 use crate::harness::{
-    CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION, CHANNEL_OPEN_FAILURE,
-    Event, Packet, Peer, Reporter, config, opened, soon,
+    CHANNEL_CLOSE, CHANNEL_DATA, CHANNEL_EOF, CHANNEL_OPEN, CHANNEL_OPEN_CONFIRMATION,
+    CHANNEL_OPEN_FAILURE, CHANNEL_REQUEST, CHANNEL_WINDOW_ADJUST, Event, Packet, Peer, Reporter,
+    config, opened, soon,
 };
 
 /// Two writers of each kind; none has any window.
@@ -221,4 +222,43 @@ async fn closing_a_channel_with_pending_data_does_not_stall_the_others() {
     soon(two.data_bytes("alive")).await.unwrap();
     let mut data = peer.expect(CHANNEL_DATA).await;
     assert_eq!((data.u32(), data.string()), (2, b"alive".to_vec()));
+}
+
+/// The number of the message after the end of file, with a client that answers that with CLOSE while the
+/// closed window of another channel holds up what the server has to say.
+async fn after_the_end_of_file(together: bool) -> u8 {
+    let (reporter, mut events) = Reporter::new();
+    let (mut peer, session) = Peer::log_in(config(kex::NONE), reporter).await;
+    let number = peer.open_session(7, 1000).await;
+    let closing = opened(&mut events).await;
+    let blocked = peer.open_session(8, 0).await;
+    let stuck = opened(&mut events).await;
+    let (id, other) = (closing.id(), stuck.id());
+    let handle = session.handle();
+    let status = ChannelMsg::ExitStatus { exit_status: 6 };
+    let first = if together {
+        vec![ChannelMsg::Eof, status]
+    } else {
+        vec![ChannelMsg::Eof]
+    };
+    soon(handle.together(id, first)).await.unwrap();
+    soon(handle.data(other, "waits")).await.unwrap();
+    peer.expect(CHANNEL_EOF).await;
+    peer.send(Packet::new(CHANNEL_CLOSE).u32(number)).await;
+    let mut next = peer.receive().await.unwrap();
+    if !together {
+        soon(handle.exit_status_request(id, 6)).await.unwrap();
+        peer.send(Packet::new(CHANNEL_WINDOW_ADJUST).u32(blocked).u32(1000))
+            .await;
+        peer.expect(CHANNEL_DATA).await;
+        peer.expect_silence().await;
+    }
+    next.byte()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_handed_over_with_the_end_of_file_reaches_a_client_that_closes() {
+    assert_eq!(after_the_end_of_file(true).await, CHANNEL_REQUEST);
+    // The reason for it.
+    assert_eq!(after_the_end_of_file(false).await, CHANNEL_CLOSE);
 }

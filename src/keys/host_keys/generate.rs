@@ -5,6 +5,7 @@
 //! temporaries exist before the first link and go after the last, so one that is left over tells
 //! the next start that something may be missing.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -30,25 +31,28 @@ pub(super) const KEYS: [(&str, Algorithm); 2] = [
 /// How often another daemon may clean our temporaries away before we give up.
 const TRIES: usize = 5;
 
-/// Remove what an interrupted generation left; whether there was anything.
-pub(super) fn clean(directory: &Path) -> bool {
+/// What an interrupted generation left.
+fn leftovers(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else {
-        return false;
+        return Vec::new();
     };
-    let leftovers: Vec<PathBuf> = entries
+    let temporary = |name: &OsStr| name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+    let ours = entries
         .flatten()
-        .filter(|entry| {
-            entry
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(TEMPORARY.as_bytes())
-        })
-        .map(|entry| entry.path())
-        .collect();
-    for path in &leftovers {
+        .filter(|entry| temporary(&entry.file_name()));
+    ours.map(|entry| entry.path()).collect()
+}
+
+/// Whether a generation was interrupted, so that a key may be missing.
+pub(super) fn was_interrupted(directory: &Path) -> bool {
+    !leftovers(directory).is_empty()
+}
+
+/// Remove what interrupted generations left. Only once every key is there: until then it tells of them.
+pub(super) fn clean(directory: &Path) {
+    for path in leftovers(directory) {
         let _ = fs::remove_file(path);
     }
-    !leftovers.is_empty()
 }
 
 /// Generate every standard key that `directory` lacks.

@@ -200,11 +200,11 @@ impl HostKeys {
         }
         let found = loader.load(directory)?;
         // A leftover of generation says that a kill came between the first key and the last.
-        let interrupted = generate::clean(directory);
-        if !found.keys.is_empty() && !interrupted {
+        if !found.keys.is_empty() && !generate::was_interrupted(directory) {
             return Ok(Self::new(found, directory, false));
         }
         generate::missing(directory)?;
+        generate::clean(directory);
         let found = loader.load(directory)?;
         if found.keys.is_empty() {
             let reason = "the host keys just made are gone";

@@ -77,6 +77,18 @@ fn a_kill_in_the_middle_leaves_nothing_half_done() {
     );
 }
 
+/// Else a second kill, while the rest is made, would leave one key for good.
+#[test]
+fn what_tells_of_a_kill_stays_until_every_key_is_there() {
+    let root = tempfile::tempdir().unwrap();
+    let torn = root.path().join(".podssh-new-0-ssh_host_ecdsa_key");
+    fs::write(&torn, "-----BEGIN OPENSSH").unwrap();
+    generate::missing(root.path()).unwrap();
+    assert!(torn.exists() && root.path().join("ssh_host_ecdsa_key").exists());
+    generate::clean(root.path());
+    assert!(!torn.exists());
+}
+
 #[test]
 fn a_mounted_key_wins_whatever_it_is_called_and_is_read_through_data() {
     let root = tempfile::tempdir().unwrap();
