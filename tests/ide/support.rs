@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use crate::harness::daemon::Daemon;
@@ -230,6 +230,8 @@ impl Stray {
 
 impl Drop for Stray {
     fn drop(&mut self) {
+        // Most have a group of their own, with what they have started.
+        killpg(Pid::from_raw(self.0), Signal::SIGKILL).ok();
         kill(Pid::from_raw(self.0), Signal::SIGKILL).ok();
     }
 }
