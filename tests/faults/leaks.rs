@@ -33,6 +33,8 @@ struct Holdings {
 
 impl Holdings {
     fn of(daemon: &Daemon) -> Self {
+        // First: the connection that asks for the rest is one itself, for a moment longer than the answer.
+        let (descriptors, threads, children) = proc::holds(daemon.pid());
         let (_, metrics) = http::get(&daemon.admin, "/metrics");
         let metric = |name: &str| {
             let line = metrics
@@ -42,7 +44,6 @@ impl Holdings {
                 .to_owned()
         };
         let (connections, tasks) = (metric("podssh_connections_open"), metric("podssh_tasks"));
-        let (descriptors, threads, children) = proc::holds(daemon.pid());
         let mut files = BTreeSet::new();
         walk(&daemon.home(), &mut files);
         Self {
