@@ -123,7 +123,9 @@ pub async fn pour(reader: &mut Reader, sink: &impl Sink) -> io::Result<()> {
         {
             pieces.push(piece);
         }
+        let bytes = pieces.iter().map(Bytes::len).sum();
         let written = write_all(sink, &mut pieces, reader).await;
+        reader.rest(bytes).await;
         if written.is_err() {
             reader.consumed(pieces.iter().map(Bytes::len).sum());
             return written;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
-use super::pace::Pace;
+use super::pace::{Breather, Pace};
 
 /// Data messages up to this many bytes are copied together, so that a flood of one-byte messages
 /// costs its bytes and not a queue entry each.
@@ -97,6 +97,7 @@ impl Inbox {
         (
             Reader {
                 inbox: Arc::clone(self),
+                breather: Breather::default(),
             },
             Control {
                 inbox: Arc::clone(self),
@@ -196,6 +197,7 @@ impl State {
 #[derive(Debug)]
 pub struct Reader {
     inbox: Arc<Inbox>,
+    breather: Breather,
 }
 
 impl Reader {
@@ -220,6 +222,11 @@ impl Reader {
     /// Bytes that are there already; `None` when there are none now.
     pub fn try_chunk(&mut self) -> Option<Bytes> {
         self.inbox.lock().take()
+    }
+
+    /// After `bytes` of bulk: a moment's rest now and then while somebody types.
+    pub async fn rest(&self, bytes: usize) {
+        self.breather.rest(bytes).await;
     }
 
     /// Let the peer send `bytes` more: they have gone where they were meant to go.

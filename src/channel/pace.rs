@@ -5,8 +5,8 @@
 //! keystroke every bulk channel keeps only a little outstanding, as far as the peer's window
 //! adjustments tell; without anybody typing there is no limit but the window.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -15,6 +15,12 @@ use tokio::sync::Notify;
 /// OpenSSH's client adjusts its window once it has read more than 96 KiB, so less would make each
 /// adjustment wait for [`PATIENCE`].
 const AHEAD: u32 = 96 * 1024;
+/// While anybody types, on whichever connection, bulk rests after so many bytes. Where the peer takes or
+/// sends as fast as we do, neither has a reason to wait for anything, and then a keystroke waits until a
+/// processor takes its next turn: 4 ms at a time, and more.
+const BURST: usize = 1024 * 1024;
+/// How long the rest is: together with the burst still some four gigabits a second.
+const REST: Duration = Duration::from_millis(1);
 /// Typing is over this long after the last key: longer than between two keys of a fast typist.
 const TYPING: Duration = Duration::from_millis(500);
 /// A peer that adjusts its window rarely must not be waited for: go on after this.
@@ -45,12 +51,34 @@ impl Typing {
     pub fn key(&self) {
         let now = self.0.start.elapsed().as_millis() as u64;
         self.0.last.store(now + 1, Ordering::Relaxed);
+        let anybody = &ANYBODY.0;
+        let now = anybody.start.elapsed().as_millis() as u64;
+        anybody.last.store(now + 1, Ordering::Relaxed);
     }
 
     fn goes_on(&self) -> bool {
         let last = self.0.last.load(Ordering::Relaxed);
         last != 0
             && self.0.start.elapsed().as_millis() as u64 - (last - 1) < TYPING.as_millis() as u64
+    }
+}
+
+/// A workspace has one user: all of its connections.
+static ANYBODY: LazyLock<Typing> = LazyLock::new(Typing::default);
+
+/// The bulk of one channel in one direction since its last rest.
+#[derive(Debug, Default)]
+pub(super) struct Breather(AtomicUsize);
+
+impl Breather {
+    /// After `bytes` of bulk.
+    pub(super) async fn rest(&self, bytes: usize) {
+        if self.0.fetch_add(bytes, Ordering::Relaxed) + bytes >= BURST {
+            self.0.store(0, Ordering::Relaxed);
+            if ANYBODY.goes_on() {
+                tokio::time::sleep(REST).await;
+            }
+        }
     }
 }
 
@@ -107,5 +135,16 @@ mod tests {
         let began = tokio::time::Instant::now();
         pace.admit(&typing).await;
         assert_eq!(began.elapsed(), Duration::ZERO, "everything is read");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bulk_rests_now_and_then_while_anybody_types() {
+        let breather = Breather::default();
+        Typing::default().key();
+        let began = tokio::time::Instant::now();
+        breather.rest(BURST - 1).await;
+        assert_eq!(began.elapsed(), Duration::ZERO, "little has passed");
+        breather.rest(1).await;
+        assert!(began.elapsed() >= REST, "somebody types");
     }
 }

@@ -8,7 +8,7 @@ use russh::{ChannelId, ChannelWriteHalf};
 
 use super::backlog::Backlog;
 use super::inbox::{Control, Inbox, Reader};
-use super::pace::Typing;
+use super::pace::{Breather, Typing};
 use super::writer::Writer;
 
 /// Bulk is handed over in pieces of this many bytes, an OpenSSH client's largest packet.
@@ -37,6 +37,7 @@ pub(super) struct Registration {
     table: Table,
     id: ChannelId,
     inbox: Arc<Inbox>,
+    breather: Breather,
 }
 
 /// A channel's three ends, as its user holds them.
@@ -76,6 +77,7 @@ impl Table {
             table: self.clone(),
             id,
             inbox,
+            breather: Breather::default(),
         };
         let writer = Writer::ssh(half, handle.clone(), registration);
         Channel {
@@ -139,6 +141,7 @@ impl Registration {
         self.table.backlog.admit(length).await;
         if length > PIECE / 2 {
             self.inbox.pace.admit(&self.table.typing).await;
+            self.breather.rest(length).await;
         }
         self.inbox.pace.sent(length);
     }
