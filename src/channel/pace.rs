@@ -1,4 +1,5 @@
-//! How far bulk may run ahead of its reader while somebody types on the same connection.
+//! What bulk does for the sake of keystrokes: how far it may run ahead of its reader while somebody types
+//! on the same connection, and its rests while anybody types at all.
 //!
 //! A peer that reads slower than we send has a window's worth of bytes, 2 MiB with OpenSSH, waiting
 //! in its socket, and a keystroke's echo waits behind all of them. So for a moment after each
