@@ -38,6 +38,13 @@ struct Keys {
     last: AtomicU64,
 }
 
+impl Keys {
+    fn press(&self) {
+        let now = self.start.elapsed().as_millis() as u64;
+        self.last.store(now + 1, Ordering::Relaxed);
+    }
+}
+
 impl Default for Typing {
     fn default() -> Self {
         Self(Arc::new(Keys {
@@ -50,11 +57,8 @@ impl Default for Typing {
 impl Typing {
     /// Somebody typed now.
     pub fn key(&self) {
-        let now = self.0.start.elapsed().as_millis() as u64;
-        self.0.last.store(now + 1, Ordering::Relaxed);
-        let anybody = &ANYBODY.0;
-        let now = anybody.start.elapsed().as_millis() as u64;
-        anybody.last.store(now + 1, Ordering::Relaxed);
+        self.0.press();
+        ANYBODY.0.press();
     }
 
     fn goes_on(&self) -> bool {
