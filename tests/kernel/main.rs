@@ -13,6 +13,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod contained;
 mod guest;
 
 #[path = "../it/remote_home.rs"]
@@ -28,3 +29,4 @@ mod workspace;
 
 mod memory;
 mod nfs;
+mod processes;
