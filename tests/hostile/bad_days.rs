@@ -96,8 +96,7 @@ fn without_processes_a_session_says_so_and_sftp_still_works() {
     limit(&daemon, "nproc", Some(1));
     for args in [&["workspace", "true"][..], &["-tt", "workspace", "true"]] {
         let output = run(master.command("ssh").args(args), b"", PATIENCE);
-        let words = said::show(&output);
-        assert_eq!(output.status.code(), Some(254), "{words}");
+        let words = said::failed(&output, 254);
         assert!(
             words.contains("Resource temporarily unavailable"),
             "{words}"

@@ -19,7 +19,6 @@ mod guest;
 #[path = "../it/remote_home.rs"]
 mod remote_home;
 #[path = "../it/said.rs"]
-#[expect(dead_code, reason = "not every way to end is met here")]
 mod said;
 #[path = "../it/terminal.rs"]
 #[expect(dead_code, reason = "nobody changes the size of a window here")]

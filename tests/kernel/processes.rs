@@ -19,8 +19,7 @@ fn a_group_full_of_processes_is_told_on_the_channel_and_forgotten_when_it_has_ro
         // A new connection each: to be let in takes no process, to run something does.
         for args in [&["workspace", "true"][..], &["-tt", "workspace", "true"]] {
             let output = run(served.client.command("ssh").args(args), b"", PATIENCE);
-            let words = said::show(&output);
-            assert_eq!(output.status.code(), Some(254), "{words}");
+            let words = said::failed(&output, 254);
             assert!(
                 words.contains("Resource temporarily unavailable"),
                 "{words}"
